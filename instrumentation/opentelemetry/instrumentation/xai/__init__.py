@@ -1,0 +1,21 @@
+"""OpenTelemetry instrumentation for xAI's Grok API.
+
+The house, from the roof down; a file imports only from floors below its own:
+
+===== ========================================================================================================
+floor what
+===== ========================================================================================================
+6     ``instrumentor``: ``XAIInstrumentor`` switches all on and off
+5     ``clients``: one adapter for each HTTP library, which tells bytes and moments
+4     ``observer``: the only face that adapters see; core, clock and recorder meet here
+3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
+2     ``wire``: xAI's wire format, bytes to facts
+1     ``observation``: the nouns that all floors share; ``settings``
+0     ``conventions``: every name that leaves in telemetry; ``guard``: where our own faults stop
+===== ========================================================================================================
+"""
+
+from .instrumentor import XAIInstrumentor
+from .version import __version__
+
+__all__ = ["XAIInstrumentor", "__version__"]

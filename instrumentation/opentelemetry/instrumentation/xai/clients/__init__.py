@@ -1,0 +1,34 @@
+"""The client libraries: one adapter file each, and this table of which module of the application needs which.
+
+An adapter is loaded when the application imports its library, not before. It offers
+``patch(module, current)``, which makes the library's requests known to ``current()``, the observer that is on at the time or
+``None``, and returns a function that puts the originals back.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Protocol, TypeAlias
+
+from ..observer import Observer
+
+CurrentObserver: TypeAlias = Callable[[], "Observer | None"]
+
+
+class Adapter(Protocol):
+    """What each module of this folder offers."""
+
+    def patch(self, module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
+        """Patch the library and return what undoes it."""
+
+
+_ADAPTERS = {"httpx": "httpx", "httpx2": "httpx"}
+
+LIBRARIES = tuple(_ADAPTERS)
+"""The modules whose import brings a client library."""
+
+
+def adapter_of(library: str) -> Adapter:
+    """The adapter of a library's module."""
+    adapter: Adapter = import_module(f"{__name__}.{_ADAPTERS[library]}")  # type: ignore[assignment]
+    return adapter

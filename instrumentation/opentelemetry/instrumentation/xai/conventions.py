@@ -1,0 +1,150 @@
+"""Every name, unit, bucket and enumerated value that leaves in telemetry. Pure data.
+
+The GenAI names follow the OpenTelemetry GenAI semantic conventions; they are written out because
+the Python constants are deprecated and lack the newer names. Names of our own start with ``xai.``.
+"""
+
+from typing import Final, NamedTuple
+
+PROVIDER: Final = "x_ai"  # the well-known value of gen_ai.provider.name
+
+# --- span attributes -------------------------------------------------------------------------
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+HTTP_STATUS_CODE: Final = "http.response.status_code"
+HTTP_RESEND_COUNT: Final = "http.request.resend_count"
+
+XAI_CONVERSATION_ID_SOURCE: Final = "xai.conversation.id.source"
+XAI_CONVERSATION_ID_PROBLEMS: Final = "xai.conversation.id.problems"
+XAI_TIME_TO_FIRST_TOKEN: Final = "xai.response.time_to_first_token"
+XAI_TIME_TO_FIRST_ANSWER_TOKEN: Final = "xai.response.time_to_first_answer_token"
+XAI_SERVER_TIME_TO_FIRST_TOKEN: Final = "xai.server.time_to_first_token"
+XAI_COST_USD: Final = "xai.response.cost_usd"
+XAI_REQUEST_ID: Final = "xai.request.id"
+
+# --- metric attributes beyond those --------------------------------------------------------------
+TOKEN_TYPE: Final = "gen_ai.token.type"
+TOKEN_MODALITY: Final = "gen_ai.token.modality"
+XAI_TOKEN_KIND: Final = "xai.token.kind"
+XAI_CACHE_WARM: Final = "xai.cache.warm"
+
+OTHER: Final = "_other"  # what takes the place of a value beyond a bound
+
+# --- enumerated values -----------------------------------------------------------------------------
+CHAT: Final = "chat"
+OUTPUT_JSON: Final = "json"
+OUTPUT_TEXT: Final = "text"
+FINISH_ERROR: Final = "error"
+
+SOURCE_HEADER: Final = "header"
+SOURCE_BODY: Final = "body"
+SOURCE_RESPONSE: Final = "response"
+
+PROBLEM_MISSING: Final = "missing"
+PROBLEM_WRONG_CARRIER: Final = "wrong_carrier"
+PROBLEM_CONFLICTING: Final = "conflicting"
+
+ERROR_EVENT: Final = "error_event"
+STREAM_INTERRUPTED: Final = "stream_interrupted"
+TIMEOUT: Final = "timeout"
+
+# --- metrics -----------------------------------------------------------------------------------------
+_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKENS: Final = tuple(4**power for power in range(14))
+
+
+class Histogram(NamedTuple):
+    """A distribution: recorded once per exchange, in the context of its span."""
+
+    name: str
+    unit: str
+    description: str
+    buckets: tuple[float, ...]
+
+
+class Counter(NamedTuple):
+    """A sum: kept in our own table and reported when metrics are collected."""
+
+    name: str
+    unit: str
+    description: str
+
+
+OPERATION_DURATION: Final = Histogram(
+    "gen_ai.client.operation.duration",
+    "s",
+    "Time from issuing the request to the end of the answer.",
+    _SECONDS,
+)
+OPERATION_TIME_TO_FIRST_CHUNK: Final = Histogram(
+    "gen_ai.client.operation.time_to_first_chunk",
+    "s",
+    "Time from issuing a streamed request to the first chunk of its answer.",
+    _SECONDS,
+)
+TOKEN_USAGE: Final = Histogram(
+    "gen_ai.client.token.usage",
+    "{token}",
+    "Input and output tokens of a call; input includes cached, output includes reasoning.",
+    _TOKENS,
+)
+CLIENT_TIME_TO_FIRST_TOKEN: Final = Histogram(
+    "xai.client.time_to_first_token",
+    "s",
+    "Time from issuing a streamed request to its first non-empty reasoning or answer token.",
+    _SECONDS,
+)
+SERVER_TIME_TO_FIRST_TOKEN: Final = Histogram(
+    "xai.server.time_to_first_token",
+    "s",
+    "Time to first token as xAI states it for calls that are not streamed.",
+    _SECONDS,
+)
+INPUT_TOKENS: Final = Counter(
+    "gen_ai.client.inference.usage.input_tokens", "{token}", "Input tokens, cached ones included."
+)
+OUTPUT_TOKENS: Final = Counter(
+    "gen_ai.client.inference.usage.output_tokens", "{token}", "Output tokens, reasoning included."
+)
+CACHE_READ_INPUT_TOKENS: Final = Counter(
+    "gen_ai.client.inference.usage.cache_read.input_tokens", "{token}", "Input tokens read from xAI's prompt cache."
+)
+REASONING_OUTPUT_TOKENS: Final = Counter(
+    "gen_ai.client.inference.usage.reasoning.output_tokens", "{token}", "Output tokens spent on reasoning."
+)
+COST: Final = Counter("xai.client.cost", "{USD}", "What xAI says the calls cost.")
+
+HISTOGRAMS: Final = (
+    OPERATION_DURATION,
+    OPERATION_TIME_TO_FIRST_CHUNK,
+    TOKEN_USAGE,
+    CLIENT_TIME_TO_FIRST_TOKEN,
+    SERVER_TIME_TO_FIRST_TOKEN,
+)
+COUNTERS: Final = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_INPUT_TOKENS, REASONING_OUTPUT_TOKENS, COST)

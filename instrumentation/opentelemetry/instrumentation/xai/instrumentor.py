@@ -1,0 +1,85 @@
+"""``XAIInstrumentor``: reads the settings, builds the observer, and has the client libraries patched as they are imported."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Collection
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from .clients import LIBRARIES, adapter_of
+from .guard import guarded
+from .observer import Observer
+from .settings import ENABLED, Settings, is_enabled
+from .telemetry.recorder import Recorder
+
+_logger = logging.getLogger(__name__)
+
+
+class _Instrumentation:
+    """What is on in this process: at most one observer, and the libraries that are patched for it."""
+
+    def __init__(self) -> None:
+        self.observer: Observer | None = None
+        self._lock = threading.Lock()
+        self._unpatch: list[Callable[[], None]] = []
+        self._waiting = False
+
+    def current(self) -> Observer | None:
+        """The observer that is on, or ``None``: asked at each request, so that wrappers kept elsewhere turn inert."""
+        return self.observer
+
+    def start(self, observer: Observer) -> None:
+        """Observe with ``observer``: patch the libraries that are imported, and the others when they will be."""
+        with self._lock:
+            self.observer = observer
+            waiting, self._waiting = self._waiting, True
+        for library in LIBRARIES:
+            if library in sys.modules:
+                self._patch(sys.modules[library], library)
+            if not waiting:
+                wrapt.register_post_import_hook(lambda module, name=library: self._patch(module, name), library)
+
+    def stop(self) -> None:
+        """Put the originals back."""
+        with self._lock:
+            self.observer = None
+            unpatch, self._unpatch = self._unpatch, []
+        for restore in unpatch:
+            restore()
+
+    @guarded
+    def _patch(self, module: ModuleType, library: str) -> None:
+        with self._lock:
+            if self.observer is not None:
+                self._unpatch.append(adapter_of(library).patch(module, self.current))
+
+
+_instrumentation = _Instrumentation()
+
+
+class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Turns calls to xAI into spans and metrics.
+
+    ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and the settings as keywords, all optional::
+
+        XAIInstrumentor().instrument(hosts="gateway.internal:8443", conversation_id="hashed")
+    """
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Nothing is required: which of the client libraries are there shows when they are imported."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        if is_enabled() is False:
+            _logger.debug("%s switches the instrumentation off.", ENABLED)
+            return
+        tracer_provider, meter_provider = kwargs.pop("tracer_provider", None), kwargs.pop("meter_provider", None)
+        settings = Settings.read(kwargs)
+        _instrumentation.start(Observer(settings, Recorder(settings, tracer_provider, meter_provider)))
+
+    def _uninstrument(self, **_kwargs: Any) -> None:
+        _instrumentation.stop()

@@ -1,0 +1,86 @@
+"""The nouns that all floors share: what is known of one exchange with xAI, and nothing that is secret.
+
+Frozen throughout. They are ``msgspec`` structs because those are built in C: a frozen dataclass of this
+size costs more than the rest of the bookkeeping of a call.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
+
+
+class Ending(Enum):
+    """How an exchange came to its end."""
+
+    COMPLETE = "complete"
+    HTTP_ERROR = "http_error"
+    ERROR_EVENT = "error_event"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+class Request(Struct, frozen=True):
+    """What is known of a request when it is issued.
+
+    ``parameters`` maps attribute names of the conventions to values; ``problems`` names what is wrong with
+    the way the conversation id is sent.
+    """
+
+    operation: str
+    host: str
+    port: int
+    model: str | None = None
+    stream: bool = False
+    parameters: Mapping[str, AttributeValue] = {}
+    conversation_id: str | None = None
+    conversation_id_source: str | None = None
+    problems: tuple[str, ...] = ()
+    resend_count: int = 0
+
+
+class Usage(Struct, frozen=True):
+    """Tokens as the conventions count them: input includes cached, output includes reasoning.
+
+    ``None`` means that xAI did not say; 0 means that it said 0. ``modalities`` splits the input by kind where
+    xAI does. ``cost_ticks`` are ten-billionths of a US dollar.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_ticks: int | None = None
+    modalities: tuple[tuple[str, int], ...] = ()
+
+
+class Timeline(Struct, frozen=True):
+    """The moments of an exchange, in nanoseconds of one monotonic clock; ``None`` where one never came."""
+
+    issued: int
+    ended: int
+    first_chunk: int | None = None
+    first_reasoning_token: int | None = None
+    first_answer_token: int | None = None
+
+
+class Observation(Struct, frozen=True):
+    """One exchange, whole: the request, how it ended, when, and what the answer said of itself."""
+
+    request: Request
+    timeline: Timeline
+    ending: Ending
+    streamed: bool = False
+    error_type: str | None = None
+    status_code: int | None = None
+    usage: Usage | None = None
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    conversation_id: str | None = None
+    request_id: str | None = None
+    server_time_to_first_token: float | None = None
+    unreadable: str | None = None

@@ -1,0 +1,227 @@
+"""The only face that client adapters see: ``Observer.watch`` for a request, and the ``ObservedCall`` it returns.
+
+Here the sans-IO core, the clock and the recorder meet. Every method is guarded, none awaits or blocks, so a synchronous and
+an asynchronous adapter use the same ones and need no error handling for telemetry.
+"""
+
+import _thread
+import threading
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import NamedTuple
+
+from opentelemetry import context
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
+
+from . import conventions as names
+from .exchange import Exchange
+from .guard import fault, guarded
+from .observation import Ending, Request
+from .settings import Settings
+from .telemetry.recorder import Recorder, Recording, is_enclosed
+from .wire.dialect import Dialect
+from .wire.request_body import has_earlier_turns, parameters_of, read_request_body
+from .wire.routes import Hosts, dialect_of
+
+_LONGEST_NAME = 256
+_PATIENCE_S = 0.05
+
+
+class Failures(NamedTuple):
+    """Which exceptions of a client library mean what."""
+
+    timeout: tuple[type[BaseException], ...]
+    transport: tuple[type[BaseException], ...]
+    """The connection failed: in mid-body, the answer was cut."""
+
+
+class Observer:
+    """Watches requests. One for each ``instrument()``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        wall_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.hosts = Hosts(settings.hosts)
+        """``hosts[name]``: whether requests to this host need be handed to ``watch`` at all."""
+        self._recorder = recorder
+        self._clock = clock
+        self._wall_clock = wall_clock
+
+    @guarded
+    def watch(
+        self,
+        method: str,
+        host: str,
+        port: int,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes | None,
+        carrier: MutableMapping[str, str],
+        failures: Failures,
+    ) -> "ObservedCall | None":
+        """Begin to observe a request that is about to be sent, or return ``None`` if it is not ours.
+
+        The span is current from here until the call is told of headers or of a failure. ``headers`` are the request's
+        as sent, ``body`` its body where that is known, ``carrier`` takes the trace context.
+        """
+        dialect = dialect_of(method, path)
+        if dialect is None or not self.hosts.speaks(host, port):
+            return None
+        current = context.get_current()
+        if is_enclosed(current) or not is_http_instrumentation_enabled():
+            return None
+        request = _read_request(dialect, host, port, headers, body)
+        started, issued = self._wall_clock(), self._clock()
+        recording = self._recorder.begin(request, started, current)
+        recording.propagate(carrier)
+        return ObservedCall(Exchange(request, dialect, issued), recording, self._clock, failures)
+
+
+class ObservedCall:
+    """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
+
+    __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token")
+
+    def __init__(
+        self, exchange: Exchange, recording: Recording, clock: Callable[[], int], failures: Failures
+    ) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._failures = failures
+        self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
+        self._token = context.attach(recording.within)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended, so that it need not be told of anything any more."""
+        return not self._open
+
+    @guarded
+    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]], *, decoded: bool = False) -> None:
+        """The answer's headers came; ``decoded`` where content codings are undone before bytes are handed in."""
+        self._sent()
+        lowered = {name.lower(): value for name, value in headers}
+        self._exchange.headers_received(status_code, lowered, decoded=decoded)
+
+    def bytes_received(self, chunk: bytes) -> None:
+        """Bytes of the body came. Called for each chunk of a stream, so it is written out instead of decorated."""
+        exchange = self._exchange
+        try:
+            if exchange.repeats(chunk) or not self._open:
+                return
+            exchange.bytes_received(chunk, self._clock())
+            if exchange.terminated:
+                self._end(Ending.COMPLETE)
+        except Exception as error:
+            exchange.repeats = _everything
+            fault("ObservedCall.bytes_received", error)
+
+    @guarded
+    def finished(self, content: bytes | None = None) -> None:
+        """The body came to its end; ``content`` is the whole of it where it was not handed in chunk by chunk."""
+        if content is not None:
+            self._exchange.content_received(content, self._clock())
+        self._end(Ending.COMPLETE)
+
+    @guarded
+    def failed(self, error: BaseException) -> None:
+        """Sending or receiving raised ``error``, which the adapter raises on."""
+        if not isinstance(error, GeneratorExit):  # a coroutine that is thrown away may be so in another context
+            self._sent()
+        if not isinstance(error, Exception):
+            self._end(Ending.ABANDONED)  # cancelled: the caller's own wish
+        elif isinstance(error, self._failures.timeout):
+            self._end(Ending.FAILED, names.TIMEOUT)
+        elif self._exchange.in_body and isinstance(error, self._failures.transport):
+            self._end(Ending.FAILED, names.STREAM_INTERRUPTED)
+        else:
+            self._end(Ending.FAILED, _qualified_name(type(error)))
+
+    @guarded
+    def abandoned(self) -> None:
+        """The application closed the answer before its end, which is its right."""
+        self._end(Ending.ABANDONED)
+
+    def forgotten(self) -> None:
+        """The application dropped the answer unread: called by a finaliser, so at any point of any code.
+
+        The collector may have run inside a lock that recording needs. So another thread records, and this one waits a
+        moment for it: long enough unless such a lock is held, and then the recording follows later.
+        """
+        if not self._open:
+            return
+        done = threading.Event()
+
+        def record() -> None:
+            self.abandoned()
+            done.set()
+
+        try:
+            _thread.start_new_thread(record, ())
+        except RuntimeError:  # the interpreter is shutting down
+            self.abandoned()
+        else:
+            done.wait(_PATIENCE_S)
+
+    def _sent(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            context.detach(token)
+
+    def _end(self, ending: Ending, error_type: str | None = None) -> None:
+        try:
+            recording = self._open.pop()
+        except IndexError:
+            return
+        recording.finish(self._exchange.end(ending, self._clock(), error_type))
+
+
+def _everything(_chunk: bytes) -> bool:
+    return True
+
+
+def _qualified_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _read_request(
+    dialect: Dialect, host: str, port: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None
+) -> Request:
+    """The facts of a request, of its headers two."""
+    header_id, resend_count = None, 0
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == b"x-grok-conv-id":
+            header_id = value.decode("utf-8", "replace")[:_LONGEST_NAME] or None
+        elif lowered == b"x-stainless-retry-count" and value.isdigit():
+            resend_count = int(value[:9])
+    fields = read_request_body(body or b"")
+    key = fields.prompt_cache_key
+    body_id = key[:_LONGEST_NAME] if type(key) is str and key else None
+    carriers = [(names.SOURCE_HEADER, header_id), (names.SOURCE_BODY, body_id)]
+    if dialect.body_first:
+        carriers.reverse()
+    source, identity = next(((source, found) for source, found in carriers if found is not None), (None, None))
+    problems = []
+    if identity is None and has_earlier_turns(fields):
+        problems.append(names.PROBLEM_MISSING)
+    if body_id is not None and header_id is None and not dialect.takes_key:
+        problems.append(names.PROBLEM_WRONG_CARRIER)
+    if header_id is not None and body_id is not None and header_id != body_id:
+        problems.append(names.PROBLEM_CONFLICTING)
+    return Request(
+        operation=dialect.operation,
+        host=host,
+        port=port,
+        model=fields.model[:_LONGEST_NAME] if type(fields.model) is str and fields.model else None,
+        stream=fields.stream is True,
+        parameters=parameters_of(fields),
+        conversation_id=identity,
+        conversation_id_source=source,
+        problems=tuple(problems),
+        resend_count=resend_count,
+    )

@@ -1,0 +1,9 @@
+"""What the OpenTelemetry tooling asks a package: which client libraries it can instrument.
+
+Any one of them is enough, so they are listed as "any of"; a required list would switch us off
+wherever one is absent.
+"""
+
+_instruments: tuple[str, ...] = ()
+_instruments_any: tuple[str, ...] = ("httpx >= 0.24", "httpx2 >= 2.0")
+_supports_metrics = True

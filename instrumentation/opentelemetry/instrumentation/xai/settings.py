@@ -1,0 +1,152 @@
+"""The settings: keyword arguments first, environment variables second, defaults last. All validation is here.
+
+A setting that is invalid gives one warning that says what was given and what is allowed, and its default is used;
+the application runs on.
+"""
+
+import logging
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_logger = logging.getLogger(__name__)
+
+PREFIX = "OTEL_INSTRUMENTATION_XAI_"
+ENABLED = PREFIX + "ENABLED"
+
+_HOST = re.compile(r"\*|(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_BAGGAGE_KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_RESERVED = ("gen_ai.", "xai.", "server.")
+_LATER = {
+    "ledger": ("memory", "the cache ledger"),
+    "stream_usage": ("observe", "asking for usage on streams"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to observe. The attributes are the keywords of ``XAIInstrumentor().instrument()``."""
+
+    hosts: tuple[str, ...] = ()
+    """Further hosts that speak xAI's API: ``host``, ``host:port``, or ``*`` for every host."""
+    conversation_id: str = "plain"
+    """What a span shows of the conversation id: ``plain``, ``hashed`` or ``off``."""
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """The secret of hashed ids; random per process unless set."""
+    spans: str = "auto"
+    """``auto``, ``always`` or ``never``."""
+    metric_baggage: tuple[str, ...] = ()
+    """Baggage keys that are copied to metric attributes."""
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from keywords and environment; warns of each invalid one and takes its default."""
+        environ = os.environ if environ is None else environ
+        given = dict(given or {})
+        found: dict[str, Any] = {}
+        for name, (read, allowed) in _READERS.items():
+            value, source = given.pop(name, None), f"{name}="
+            if value is None:
+                source = PREFIX + name.upper()
+                value = environ.get(source) or None
+            if value is not None:
+                read_value = read(value, source, allowed)
+                if read_value is not None:
+                    found[name] = read_value
+        for name, (default, what) in _LATER.items():
+            value = given.pop(name, None) or environ.get(PREFIX + name.upper()) or default
+            if value != default:
+                _logger.warning(
+                    "%s%s=%r has no effect: %s comes with a later version; %r is used.",
+                    PREFIX, name.upper(), value, what, default,
+                )
+        for name in given:
+            _logger.warning(
+                "instrument() does not know the setting %r; it knows %s.", name, ", ".join([*_READERS, *_LATER])
+            )
+        return cls(**found)
+
+
+def is_enabled(environ: Mapping[str, str] | None = None) -> bool | None:
+    """What the ``..._ENABLED`` variable says, ``None`` where it says nothing."""
+    value = (os.environ if environ is None else environ).get(ENABLED)
+    if not value:
+        return None
+    known = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
+    if known is None:
+        _warn(ENABLED, value, "true, false, 1 or 0", "not set")
+    return known
+
+
+def _warn(source: str, value: Any, allowed: str, instead: str = "the default") -> None:
+    _logger.warning("%s: %r is not allowed (allowed: %s); taken as %s.", source, value, allowed, instead)
+
+
+def _one_of(*choices: str) -> Callable[[Any, str, str], str | None]:
+    def read(value: Any, source: str, allowed: str) -> str | None:
+        known = value.strip().lower() if isinstance(value, str) else value
+        if known in choices:
+            return str(known)
+        _warn(source, value, allowed)
+        return None
+
+    return read
+
+
+def _list(value: Any, source: str, allowed: str, valid: Callable[[str], bool]) -> tuple[str, ...] | None:
+    """Entries of a comma-separated string or of a sequence of strings; invalid ones are named and left out."""
+    if not isinstance(value, str) and not isinstance(value, Iterable):
+        _warn(source, value, allowed)
+        return None
+    entries = value.split(",") if isinstance(value, str) else list(value)
+    kept = []
+    for entry in entries:
+        text = entry.strip() if isinstance(entry, str) else ""
+        if text and valid(text):
+            kept.append(text)
+        elif text or not isinstance(entry, str):
+            _warn(source, entry, allowed, "absent")
+    return tuple(kept)
+
+
+def _is_host(entry: str) -> bool:
+    if not _HOST.fullmatch(entry):
+        return False
+    port = entry.rpartition("]")[2].rpartition(":")[2] if ":" in entry.rpartition("]")[2] else "1"
+    return 0 < int(port) < 65536
+
+
+def _hosts(value: Any, source: str, allowed: str) -> tuple[str, ...] | None:
+    hosts = _list(value, source, allowed, _is_host)
+    return tuple(host.lower() for host in hosts) if hosts is not None else None
+
+
+def _baggage_keys(value: Any, source: str, allowed: str) -> tuple[str, ...] | None:
+    return _list(
+        value, source, allowed, lambda key: bool(_BAGGAGE_KEY.fullmatch(key)) and not key.startswith(_RESERVED)
+    )
+
+
+def _key(value: Any, source: str, allowed: str) -> bytes | None:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    _logger.warning("%s: a value of type %s is not allowed (allowed: %s); taken as the default.",
+                    source, type(value).__name__, allowed)  # never the value: it is a secret
+    return None
+
+
+_READERS: dict[str, tuple[Callable[[Any, str, str], Any], str]] = {
+    "hosts": (_hosts, "host or host:port, separated by commas, or *"),
+    "conversation_id": (_one_of("plain", "hashed", "off"), "plain, hashed or off"),
+    "key": (_key, "text or bytes"),
+    "spans": (_one_of("auto", "always", "never"), "auto, always or never"),
+    "metric_baggage": (
+        _baggage_keys,
+        "baggage keys separated by commas, none that starts with " + ", ".join(_RESERVED),
+    ),
+}

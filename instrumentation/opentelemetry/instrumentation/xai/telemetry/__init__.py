@@ -1,0 +1,1 @@
+"""Observations to spans and metrics: the only code here that speaks OpenTelemetry."""

@@ -1,0 +1,81 @@
+"""Counters of every call, kept in a table of our own and read by observable instruments.
+
+A ``Counter.add`` costs about ten microseconds and a call would need five of them; a row of this table costs a
+tenth of one. What that takes:
+
+* Rows are never removed: the sums are cumulative for the life of the provider, and a row that vanished would look
+  like a reset.
+* The counters of one collection come from one snapshot, so that sums that belong together agree. The SDK calls the callbacks of
+  one collection one after the other under its lock; a callback that has served the current snapshot already starts the next.
+* Readers iterate over the snapshot, never over the table.
+* A forked child gets a new lock: the old one may be held by a thread that does not exist there.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from opentelemetry.metrics import CallbackOptions, Meter
+from opentelemetry.metrics import Observation as Measurement
+
+from ..conventions import COUNTERS, Counter
+from ..observation import AttributeValue
+
+Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
+Increment: TypeAlias = tuple[Counter, Attributes, float]
+_Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
+
+
+class Counters:
+    """The table of one meter provider: sums by common attributes, counter and further attributes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[Attributes, dict[tuple[str, Attributes], float]] = {}
+        self._snapshot: _Snapshot = {}
+        self._served: set[str] = {counter.name for counter in COUNTERS}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, common: Attributes, increments: Iterable[Increment]) -> None:
+        """Add to counters that share attributes; an increment of 0 makes the counter exist."""
+        with self._lock:
+            row = self._rows.get(common)
+            if row is None:
+                row = self._rows[common] = {}
+            for counter, further, amount in increments:
+                key = (counter.name, further)
+                row[key] = row.get(key, 0) + amount
+
+    def register(self, meter: Meter) -> None:
+        """Report the table through observable counters of ``meter``. Once for each provider, for its life:
+        a second instrument of the same name would drop its callback without a word."""
+        for counter in COUNTERS:
+            meter.create_observable_counter(
+                counter.name, callbacks=[self._callback(counter.name)], unit=counter.unit, description=counter.description
+            )
+
+    def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Measurement]]:
+        def observe(_options: CallbackOptions) -> Iterable[Measurement]:
+            return [Measurement(value, attributes) for attributes, value in self._read(name)]
+
+        return observe
+
+    def _read(self, name: str) -> Sequence[tuple[dict[str, AttributeValue], float]]:
+        with self._lock:
+            if name in self._served:
+                self._served.clear()
+                self._snapshot = self._taken()
+            self._served.add(name)
+            return self._snapshot.get(name, ())
+
+    def _taken(self) -> _Snapshot:
+        snapshot: dict[str, list[tuple[dict[str, AttributeValue], float]]] = {}
+        for common, row in self._rows.items():
+            for (name, further), value in row.items():
+                snapshot.setdefault(name, []).append((dict(common + further), value))
+        return snapshot

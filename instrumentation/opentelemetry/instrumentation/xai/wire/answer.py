@@ -1,0 +1,104 @@
+"""What an answer has said of itself so far. A dialect writes it, the exchange reads it; texts never get in."""
+
+from typing import Any
+
+from ..observation import Usage
+
+_LONGEST_NAME = 256  # ids, models and finish reasons are short; what is longer is cut
+_MOST_CHOICES = 64
+
+
+class Answer:
+    """The running account of one answer, streamed or not."""
+
+    __slots__ = (
+        "answered",
+        "conversation_id",
+        "counts",
+        "error",
+        "finish_reasons",
+        "id",
+        "model",
+        "news",
+        "reasoned",
+        "terminal",
+        "text",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.model: str | None = None
+        self.conversation_id: str | None = None
+        self.finish_reasons: dict[int, str | None] = {}
+        self.usage: Usage | None = None
+        self.counts: dict[str, Any] = {}
+        """Usage as sent so far, where it comes in parts."""
+        self.error = False
+        self.terminal = False
+        """A terminal event came: nothing that follows belongs to the answer."""
+        self.reasoned = False
+        """A non-empty reasoning token came."""
+        self.answered = False
+        """A non-empty answer or tool-call token came."""
+        self.news = False
+        """The last event told something beside more text. Unset by the reader before the next."""
+        self.text = False
+        """The last event carried a non-empty token. Unset by the reader before the next."""
+
+    def named(self, id_: Any, model: Any) -> None:
+        """Note id and model; the first that is stated stands."""
+        if self.id is None and type(id_) is str and id_:
+            self.id = id_[:_LONGEST_NAME]
+        if self.model is None and type(model) is str and model:
+            self.model = model[:_LONGEST_NAME]
+
+    def finished(self, index: Any, reason: Any) -> None:
+        """Note that a choice exists and, once known, why it ended."""
+        if type(index) is not int or not 0 <= index < _MOST_CHOICES:
+            index = 0
+        if type(reason) is str and reason:
+            self.finish_reasons[index] = reason[:_LONGEST_NAME]
+            self.news = True
+        else:
+            self.finish_reasons.setdefault(index, None)
+
+    def used(self, usage: Usage | None) -> None:
+        """Note a usage report: the last one stands, but a cost once known is never lowered."""
+        if usage is None:
+            return
+        self.news = True
+        known = self.usage
+        if known is None:
+            self.usage = usage
+            return
+        costs = [ticks for ticks in (known.cost_ticks, usage.cost_ticks) if ticks is not None]
+        newer = usage if usage.input_tokens is not None or usage.output_tokens is not None else known
+        self.usage = Usage(
+            newer.input_tokens,
+            newer.output_tokens,
+            newer.cached_tokens,
+            newer.reasoning_tokens,
+            max(costs, default=None),
+            newer.modalities,
+        )
+
+    def reasoning(self) -> None:
+        """Note a non-empty reasoning token."""
+        self.text = True
+        if not self.reasoned:
+            self.reasoned = self.news = True
+
+    def answering(self) -> None:
+        """Note a non-empty answer or tool-call token."""
+        self.text = True
+        if not self.answered:
+            self.answered = self.news = True
+
+    def failed(self) -> None:
+        """Note that the answer itself reported an error."""
+        self.error = self.news = True
+
+    def ended(self) -> None:
+        """Note the terminal event."""
+        self.terminal = self.news = True

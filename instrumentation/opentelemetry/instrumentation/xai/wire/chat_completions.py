@@ -1,0 +1,89 @@
+"""``/v1/chat/completions``: the body, and the chunks of a stream.
+
+The end of a stream is ``[DONE]``, which is framing and not for here. Errors come flat
+(``{"code": …, "error": "…"}``) or nested (``{"error": {…}}``), in mid-stream with HTTP 200 too.
+"""
+
+from typing import Any
+
+import msgspec
+
+from .. import conventions as names
+from .answer import Answer
+from .dialect import Shape
+from .usage import openai_usage
+
+
+class _Completion(msgspec.Struct, gc=False):
+    id: Any = None
+    model: Any = None
+    choices: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: Any = 0
+    finish_reason: Any = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    """As ``_Completion``, but the texts of the choices are passed over instead of built."""
+
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_chunk = msgspec.json.Decoder(_Completion).decode
+_SHAPE: Shape = {
+    "id": None,
+    "model": None,
+    "choices": {"index": None, "finish_reason": None, "delta": None},
+    "usage": None,
+    "error": None,
+}
+
+
+def _read_delta(delta: Any, answer: Answer) -> None:
+    if type(delta) is dict:
+        if delta.get("content") or delta.get("tool_calls") or delta.get("function_call") or delta.get("refusal"):
+            answer.answering()
+        if delta.get("reasoning_content") or delta.get("reasoning"):
+            answer.reasoning()
+
+
+class ChatCompletions:
+    """Reads chat completions."""
+
+    operation = names.CHAT
+    body_first = False
+    takes_key = False
+    body_shape = {**_SHAPE, "choices": {"index": None, "finish_reason": None}}
+    event_shape = _SHAPE
+
+    def read_body(self, document: bytes, answer: Answer) -> None:
+        body = _decode_body(document)
+        answer.named(body.id, body.model)
+        for choice in body.choices or ():
+            answer.finished(choice.index, choice.finish_reason)
+        answer.used(openai_usage(body.usage))
+        if body.error and not body.choices:
+            answer.failed()
+
+    def read_event(self, document: bytes, answer: Answer) -> None:
+        chunk = _decode_chunk(document)
+        if answer.id is None or answer.model is None:
+            answer.named(chunk.id, chunk.model)
+        if type(chunk.choices) is list:
+            for choice in chunk.choices:
+                if type(choice) is dict:
+                    answer.finished(choice.get("index"), choice.get("finish_reason"))
+                    _read_delta(choice.get("delta"), answer)
+        if chunk.usage:
+            answer.used(openai_usage(chunk.usage))
+        if chunk.error:
+            answer.failed()

@@ -1,0 +1,35 @@
+"""What a dialect is: how one endpoint's answers are to be read.
+
+A dialect gets whole JSON documents (a body, or the data of one server-sent event), never bytes of a
+connection, and writes what they say into an ``Answer``. It is stateless: one object serves all exchanges.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
+
+from .answer import Answer
+
+Shape: TypeAlias = Mapping[str, "Shape | None"]
+"""Which members of a large document are of interest: a nested shape, or ``None`` for the member whole.
+
+A shape describes the elements of an array as it does an object.
+"""
+
+
+class Dialect(Protocol):
+    """One endpoint of xAI's API."""
+
+    operation: str
+    """The conventions' name of what the endpoint does."""
+    body_first: bool
+    """Whether the conversation id in the body (``prompt_cache_key``) precedes the header."""
+    takes_key: bool
+    """Whether ``prompt_cache_key`` in the body routes the call at all."""
+    body_shape: Shape
+    event_shape: Shape
+
+    def read_body(self, document: bytes, answer: Answer) -> None:
+        """Read an answer that was not streamed; raises ``msgspec.MsgspecError`` where it is no JSON object."""
+
+    def read_event(self, document: bytes, answer: Answer) -> None:
+        """Read the data of one event; raises ``msgspec.MsgspecError`` where it is no JSON object."""

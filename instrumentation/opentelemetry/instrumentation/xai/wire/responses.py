@@ -1,0 +1,85 @@
+"""``/v1/responses``: the response object, and the typed events of a stream.
+
+Events are told apart by ``type`` in the data: xAI may leave out the ``event:`` line. Usage comes in the
+terminal event alone; ``response.created`` and ``response.in_progress`` carry a response without it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from .. import conventions as names
+from .answer import Answer
+from .dialect import Shape
+from .usage import openai_usage
+
+
+class _Response(msgspec.Struct, gc=False):
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    usage: Any = None
+    error: Any = None
+    incomplete_details: Any = None
+    prompt_cache_key: Any = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: Any = None
+    delta: Any = None
+    response: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+
+
+_decode_response = msgspec.json.Decoder(_Response).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_BODY: Shape = {field: None for field in _Response.__struct_fields__}
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.done"})
+
+
+def _finish_reason(response: _Response) -> Any:
+    """Why a response ended: its status, or for an incomplete one the reason given for that."""
+    if response.status == "incomplete" and type(response.incomplete_details) is dict:
+        return response.incomplete_details.get("reason") or response.status
+    return response.status if response.status in ("completed", "incomplete", "cancelled") else None
+
+
+class Responses:
+    """Reads responses."""
+
+    operation = names.CHAT
+    body_first = True
+    takes_key = True
+    body_shape = _BODY
+    event_shape = {"type": None, "delta": None, "response": _BODY, "error": None}
+
+    def read_body(self, document: bytes, answer: Answer) -> None:
+        response = _decode_response(document)
+        answer.named(response.id, response.model)
+        if type(response.prompt_cache_key) is str and response.prompt_cache_key:
+            answer.conversation_id = response.prompt_cache_key
+        answer.finished(0, _finish_reason(response))
+        answer.used(openai_usage(response.usage))
+        if response.error or response.status == "failed":
+            answer.failed()
+
+    def read_event(self, document: bytes, answer: Answer) -> None:
+        event = _decode_event(document)
+        kind = event.type
+        if type(kind) is not str:
+            if event.error:
+                answer.failed()
+        elif kind.endswith(".delta"):
+            if event.delta:
+                if "reasoning" in kind:
+                    answer.reasoning()
+                else:
+                    answer.answering()
+        elif kind == "error":
+            answer.failed()
+        elif bytes(event.response):
+            self.read_body(bytes(event.response), answer)
+            if kind == "response.failed":
+                answer.failed()
+            if kind in _TERMINAL:
+                answer.ended()

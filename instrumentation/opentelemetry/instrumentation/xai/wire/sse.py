@@ -1,0 +1,150 @@
+"""Server-sent events: bytes to the data of each event, however the bytes are cut.
+
+Lines may end in LF, CRLF or CR, a byte order mark may come first, comments and fields other than ``data`` are
+dropped: for xAI the type of an event stands in its data. An event too large to keep is reduced while it arrives.
+Source: the WHATWG HTML standard, "Server-sent events".
+"""
+
+from collections.abc import Iterator
+
+from .dialect import Shape
+from .large_document import LargeDocument, MalformedError
+
+_LARGEST_KEPT = 128 * 1024
+_BOM = b"\xef\xbb\xbf"
+
+
+class EventFramer:
+    """Splits one stream into events. Bounded whatever arrives."""
+
+    __slots__ = ("_cr", "_data", "_is_data", "_large", "_line", "_shape", "_size", "_started", "malformed")
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._started = False
+        self._cr = False
+        """The last byte was a CR: a LF that follows belongs to it."""
+        self._line = bytearray()
+        """The start of a line whose end has not come."""
+        self._data: list[bytes] = []
+        """The data lines of the event that has not ended."""
+        self._size = 0
+        self._large: LargeDocument | None = None
+        self._is_data = False
+        """While an event is large: whether the line that has begun is a data line."""
+        self.malformed = 0
+        """How many large events were no JSON."""
+
+    @property
+    def between_events(self) -> bool:
+        """Whether nothing of a next event has come."""
+        return not (self._line or self._data or self._large or self._cr) and self._started
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Take bytes, give the data of each event that they complete."""
+        if not self._started:
+            chunk = bytes(self._line) + chunk
+            self._line.clear()
+            if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+                self._line += chunk
+                return
+            self._started = True
+            chunk = chunk.removeprefix(_BOM)
+        if self._cr and chunk:
+            self._cr = False
+            chunk = chunk.removeprefix(b"\n")
+        if b"\r" in chunk:
+            self._cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            if self._line or self._large is not None:
+                line = self._completed(line)
+            if not line:
+                event = self._event()
+                if event is not None:
+                    yield event
+            elif line.startswith(b"data:"):
+                self._add(line[6:] if line[5:6] == b" " else line[5:])
+        if rest:
+            self._begun(rest)
+
+    def _completed(self, end: bytes) -> bytes:
+        """The whole line that ends here, or, if its start was passed on already, a comment in its stead."""
+        if self._is_data and self._large is not None:
+            self._write(end + b"\n")
+            self._is_data = False
+            return b":"
+        line = bytes(self._line) + end
+        self._line.clear()
+        return line
+
+    def _begun(self, start: bytes) -> None:
+        """Keep the start of a line; one that makes the event too large to keep is passed on instead."""
+        if self._large is not None and self._is_data:
+            self._write(start)
+            return
+        self._line += start
+        if len(self._line) + self._size > _LARGEST_KEPT:
+            line = bytes(self._line)
+            self._line.clear()
+            self._enlarge()
+            if line.startswith(b"data:"):
+                self._is_data = True
+                self._write(line[5:])
+            else:
+                self._line += b":"  # a long line of no interest: its start is enough to tell that
+
+    def _add(self, data: bytes) -> None:
+        if self._large is not None:
+            self._write(data + b"\n")
+            return
+        self._data.append(data)
+        self._size += len(data)
+        if self._size > _LARGEST_KEPT:
+            self._enlarge()
+
+    def _enlarge(self) -> None:
+        if self._large is None:
+            self._large = LargeDocument(self._shape)
+            for data in self._data:
+                self._write(data + b"\n")
+            self._data.clear()
+            self._size = 0
+
+    def _write(self, data: bytes) -> None:
+        if self._large is not None:
+            try:
+                self._large.write(data)
+            except MalformedError:
+                self.malformed += 1
+                self._large = _Nothing(self._shape)
+
+    def _event(self) -> bytes | None:
+        """The data of the event that ends here, if it has any."""
+        large, self._large = self._large, None
+        if large is not None:
+            self._data.clear()
+            self._size = 0
+            try:
+                return large.close()
+            except MalformedError:
+                self.malformed += 0 if isinstance(large, _Nothing) else 1
+                return None
+        if not self._data:
+            return None
+        event = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data.clear()
+        self._size = 0
+        return event
+
+
+class _Nothing(LargeDocument):
+    """What takes the place of a large document that is no JSON: the rest of it is passed over."""
+
+    def write(self, data: bytes) -> None:
+        return
+
+    def close(self) -> bytes:
+        raise MalformedError
