@@ -19,7 +19,7 @@ from .wire.answer import Answer
 from .wire.content_coding import Decoder, UnreadableError, decoder_for
 from .wire.dialect import Dialect
 from .wire.large_document import LargeDocument, MalformedError
-from .wire.repetition import Repetition
+from .wire.repetition import Form, Repetition
 from .wire.sse import EventFramer
 
 _LARGEST_KEPT = 128 * 1024
@@ -35,6 +35,7 @@ class Exchange:
         "_answer",
         "_body",
         "_body_size",
+        "_coding",
         "_decoder",
         "_dialect",
         "_first_answer_token",
@@ -49,7 +50,7 @@ class Exchange:
         "_server_time_to_first_token",
         "_status_code",
         "_unreadable",
-        "repeats",
+        "uneventful",
     )
 
     def __init__(self, request: Request, dialect: Dialect, issued: int) -> None:
@@ -58,14 +59,16 @@ class Exchange:
         self._issued = issued
         self._answer = Answer()
         self._status_code: int | None = None
+        self._coding: bytes | None = None
+        """The content coding of a body of which no byte has come."""
         self._decoder: Decoder | None = None
         self._framer: EventFramer | None = None
         self._body: list[bytes] = []
         self._body_size = 0
         self._large: LargeDocument | None = None
         self._repetition = Repetition()
-        self.repeats = _never
-        """Whether a chunk of the body only repeats what is known, so that it need not be handed in."""
+        self.uneventful: Form | None = None
+        """The form of chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
         self._first_chunk: int | None = None
         self._first_reasoning_token: int | None = None
         self._first_answer_token: int | None = None
@@ -79,12 +82,17 @@ class Exchange:
         return self._status_code is not None
 
     @property
+    def streamed(self) -> bool:
+        """Whether the answer is a stream of events."""
+        return self._framer is not None
+
+    @property
     def terminated(self) -> bool:
         """Whether the stream's terminal event has come: nothing that follows matters."""
         return self._answer.terminal
 
-    def headers_received(self, status_code: int, headers: Mapping[bytes, bytes], *, decoded: bool = False) -> None:
-        """Take status and headers (names in lower case); ``decoded`` where the client has undone the content codings."""
+    def headers_received(self, status_code: int, headers: Mapping[bytes, bytes]) -> None:
+        """Take status and headers, their names in lower case."""
         self._status_code = status_code
         request_id = headers.get(b"x-request-id")
         if request_id:
@@ -94,25 +102,23 @@ class Exchange:
             self._framer = EventFramer(self._dialect.event_shape)
         elif not self._request.stream:
             self._server_time_to_first_token = _seconds(headers.get(b"x-metrics-ttft-ms"))
-        coding = headers.get(b"content-encoding")
-        if coding and not decoded:
-            try:
-                self._decoder = decoder_for(coding.decode("latin-1"))
-            except UnreadableError as reason:
-                self._give_up(str(reason))
+        self._coding = headers.get(b"content-encoding")
 
     def bytes_received(self, data: bytes, moment: int) -> None:
         """Take bytes of the body as they were on the wire, cut anywhere."""
         if self._unreadable is not None or self._answer.terminal:
             return
-        if self._decoder is None:
-            self._read(data, moment)
-            return
         try:
-            for piece in self._decoder.decode(data):
-                self._read(piece, moment)
+            if self._coding is not None:
+                coding, self._coding = self._coding, None
+                self._decoder = decoder_for(coding.decode("latin-1"))
+            if self._decoder is None:
+                self._read(data, moment)
+            else:
+                for piece in self._decoder.decode(data):
+                    self._read(piece, moment)
         except UnreadableError as reason:
-            self._give_up(str(reason))
+            self.give_up(str(reason))
 
     def content_received(self, content: bytes, moment: int) -> None:
         """Take the whole body at once, with its content codings undone, instead of ``bytes_received``."""
@@ -142,7 +148,7 @@ class Exchange:
                 self._issued, moment, self._first_chunk, self._first_reasoning_token, self._first_answer_token
             ),
             ending=ending,
-            streamed=self._framer is not None,
+            streamed=self.streamed,
             error_type=error_type,
             status_code=status,
             usage=answer.usage,
@@ -192,18 +198,18 @@ class Exchange:
                 if answer.terminal:
                     return
         if not framer.between_events or self._decoder is not None:
-            self.repeats = _never
+            self.uneventful = None
             return
         if starts_an_event and answer.text and not answer.news:
             self._repetition.learn(data)
-        self.repeats = self._repetition.covers
+        self.uneventful = self._repetition.form
 
     def _enlarge(self, data: bytes) -> None:
         if self._large is not None and self._unreadable is None:
             try:
                 self._large.write(data)
             except MalformedError:
-                self._give_up(_MALFORMED)
+                self.give_up(_MALFORMED)
 
     def _close_document(self) -> None:
         """Read what came of a body that was not streamed, now that it is whole."""
@@ -211,7 +217,7 @@ class Exchange:
             try:
                 document = b"".join(self._body) if self._large is None else self._large.close()
             except MalformedError:
-                self._give_up(_MALFORMED)
+                self.give_up(_MALFORMED)
             else:
                 self._body.clear()
                 self._read_document(document)
@@ -220,13 +226,14 @@ class Exchange:
         try:
             self._dialect.read_body(document, self._answer)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            self._give_up(_MALFORMED)
+            self.give_up(_MALFORMED)
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """Look at the body no more: ``reason`` says in one word why it cannot be read."""
         self._unreadable = reason
         self._body.clear()
         self._large = None
-        self.repeats = _always
+        self.uneventful = None
 
     def _finish_reasons(self, ending: Ending) -> Iterator[str]:
         """What was sent, in the order of the choices; ``error`` for a choice whose finish never came."""
@@ -242,14 +249,6 @@ class Exchange:
                 yield reason
             elif broken:
                 yield names.FINISH_ERROR
-
-
-def _never(_chunk: bytes) -> bool:
-    return False
-
-
-def _always(_chunk: bytes) -> bool:
-    return True
 
 
 def _seconds(value: bytes | None) -> float | None:

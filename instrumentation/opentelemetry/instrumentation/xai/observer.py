@@ -20,6 +20,7 @@ from .observation import Ending, Request
 from .settings import Settings
 from .telemetry.recorder import Recorder, Recording, is_enclosed
 from .wire.dialect import Dialect
+from .wire.repetition import Form
 from .wire.request_body import has_earlier_turns, parameters_of, read_request_body
 from .wire.routes import Hosts, dialect_of
 
@@ -84,7 +85,7 @@ class Observer:
 class ObservedCall:
     """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
 
-    __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token")
+    __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token", "_uneventful")
 
     def __init__(
         self, exchange: Exchange, recording: Recording, clock: Callable[[], int], failures: Failures
@@ -92,6 +93,7 @@ class ObservedCall:
         self._exchange = exchange
         self._clock = clock
         self._failures = failures
+        self._uneventful: Form | None = None
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
         self._token = context.attach(recording.within)
 
@@ -100,25 +102,41 @@ class ObservedCall:
         """Whether the call has ended, so that it need not be told of anything any more."""
         return not self._open
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer is a stream of events, so that the moments of its bytes matter."""
+        return self._exchange.streamed
+
     @guarded
-    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]], *, decoded: bool = False) -> None:
-        """The answer's headers came; ``decoded`` where content codings are undone before bytes are handed in."""
+    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """The answer's headers came."""
         self._sent()
-        lowered = {name.lower(): value for name, value in headers}
-        self._exchange.headers_received(status_code, lowered, decoded=decoded)
+        self._exchange.headers_received(status_code, {name.lower(): value for name, value in headers})
 
     def bytes_received(self, chunk: bytes) -> None:
-        """Bytes of the body came. Called for each chunk of a stream, so it is written out instead of decorated."""
-        exchange = self._exchange
+        """Bytes of the body came. Called for each chunk of a stream, so the guard is written out."""
         try:
-            if exchange.repeats(chunk) or not self._open:
-                return
-            exchange.bytes_received(chunk, self._clock())
-            if exchange.terminated:
-                self._end(Ending.COMPLETE)
+            form = self._uneventful
+            if form is not None:
+                start, end, stop = form
+                rest = chunk.removeprefix(start)
+                text = rest.removesuffix(end)
+                if rest is not chunk and text is not rest and stop not in text:
+                    return
+            self._decode(chunk)
         except Exception as error:
-            exchange.repeats = _everything
+            self._exchange.give_up("fault")
+            self._uneventful = None
             fault("ObservedCall.bytes_received", error)
+
+    def _decode(self, chunk: bytes) -> None:
+        if self._open:
+            exchange = self._exchange
+            exchange.bytes_received(chunk, self._clock())
+            self._uneventful = exchange.uneventful
+            if exchange.terminated:
+                self._uneventful = None
+                self._end(Ending.COMPLETE)
 
     @guarded
     def finished(self, content: bytes | None = None) -> None:
@@ -180,10 +198,6 @@ class ObservedCall:
         recording.finish(self._exchange.end(ending, self._clock(), error_type))
 
 
-def _everything(_chunk: bytes) -> bool:
-    return True
-
-
 def _qualified_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -192,20 +206,15 @@ def _read_request(
     dialect: Dialect, host: str, port: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None
 ) -> Request:
     """The facts of a request, of its headers two."""
-    header_id, resend_count = None, 0
-    for name, value in headers:
-        lowered = name.lower()
-        if lowered == b"x-grok-conv-id":
-            header_id = value.decode("utf-8", "replace")[:_LONGEST_NAME] or None
-        elif lowered == b"x-stainless-retry-count" and value.isdigit():
-            resend_count = int(value[:9])
+    lowered = {name.lower(): value for name, value in headers}
+    header_id = lowered.get(b"x-grok-conv-id", b"").decode("utf-8", "replace")[:_LONGEST_NAME] or None
+    retries = lowered.get(b"x-stainless-retry-count", b"")
     fields = read_request_body(body or b"")
     key = fields.prompt_cache_key
     body_id = key[:_LONGEST_NAME] if type(key) is str and key else None
-    carriers = [(names.SOURCE_HEADER, header_id), (names.SOURCE_BODY, body_id)]
-    if dialect.body_first:
-        carriers.reverse()
-    source, identity = next(((source, found) for source, found in carriers if found is not None), (None, None))
+    source, identity = names.SOURCE_HEADER, header_id
+    if body_id is not None and (header_id is None or dialect.body_first):
+        source, identity = names.SOURCE_BODY, body_id
     problems = []
     if identity is None and has_earlier_turns(fields):
         problems.append(names.PROBLEM_MISSING)
@@ -221,7 +230,7 @@ def _read_request(
         stream=fields.stream is True,
         parameters=parameters_of(fields),
         conversation_id=identity,
-        conversation_id_source=source,
+        conversation_id_source=source if identity is not None else None,
         problems=tuple(problems),
-        resend_count=resend_count,
+        resend_count=int(retries[:9]) if retries.isdigit() else 0,
     )

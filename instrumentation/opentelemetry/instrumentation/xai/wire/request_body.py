@@ -5,6 +5,7 @@ the conversation has earlier turns.
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ..observation import AttributeValue
 
 _LONGEST_TEXT = 256
 _MOST_SEQUENCES = 16
+_ABSENT = msgspec.Raw()
 _ANSWERED = frozenset({"assistant", "tool", "function"})
 
 
@@ -40,8 +42,8 @@ class RequestBody(msgspec.Struct, gc=False):
     text: Any = None
     previous_response_id: Any = None
     prompt_cache_key: Any = None
-    messages: msgspec.Raw = msgspec.Raw()
-    input: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
 
 
 class _Turn(msgspec.Struct, gc=False):
@@ -66,7 +68,7 @@ def has_earlier_turns(body: RequestBody) -> bool:
     if body.previous_response_id:
         return True
     for turns in (body.messages, body.input):
-        if bytes(turns):
+        if turns is not _ABSENT:
             try:
                 if any(turn.role in _ANSWERED or _is_output(turn) for turn in _decode_turns(turns)):
                     return True
@@ -139,11 +141,13 @@ _PARAMETERS: tuple[tuple[str, str, Callable[[Any], AttributeValue | None]], ...]
 )
 
 
+_values_of = attrgetter(*(field for field, _, _ in _PARAMETERS))
+
+
 def parameters_of(body: RequestBody) -> dict[str, AttributeValue]:
     """The request's settings by the conventions' names; what is absent or of a wrong type is left out."""
     found: dict[str, AttributeValue] = {}
-    for field, attribute, read in _PARAMETERS:
-        value = getattr(body, field)
+    for value, (_, attribute, read) in zip(_values_of(body), _PARAMETERS):
         if value is not None:
             known = read(value)
             if known is not None:

@@ -14,6 +14,9 @@ from .dialect import Shape
 from .usage import openai_usage
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Response(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
@@ -27,7 +30,7 @@ class _Response(msgspec.Struct, gc=False):
 class _Event(msgspec.Struct, gc=False):
     type: Any = None
     delta: Any = None
-    response: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = _ABSENT
     error: Any = None
 
 
@@ -53,7 +56,7 @@ class Responses:
     body_shape = _BODY
     event_shape = {"type": None, "delta": None, "response": _BODY, "error": None}
 
-    def read_body(self, document: bytes, answer: Answer) -> None:
+    def read_body(self, document: bytes | msgspec.Raw, answer: Answer) -> None:
         response = _decode_response(document)
         answer.named(response.id, response.model)
         if type(response.prompt_cache_key) is str and response.prompt_cache_key:
@@ -77,8 +80,8 @@ class Responses:
                     answer.answering()
         elif kind == "error":
             answer.failed()
-        elif bytes(event.response):
-            self.read_body(bytes(event.response), answer)
+        elif event.response is not _ABSENT and (kind == "response.created" or kind in _TERMINAL):
+            self.read_body(event.response, answer)
             if kind == "response.failed":
                 answer.failed()
             if kind in _TERMINAL:

@@ -5,7 +5,7 @@ dropped: for xAI the type of an event stands in its data. An event too large to 
 Source: the WHATWG HTML standard, "Server-sent events".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .dialect import Shape
 from .large_document import LargeDocument, MalformedError
@@ -40,8 +40,21 @@ class EventFramer:
         """Whether nothing of a next event has come."""
         return not (self._line or self._data or self._large or self._cr) and self._started
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
         """Take bytes, give the data of each event that they complete."""
+        if not (self.between_events and chunk.endswith(b"\n\n")) or 0x0D in chunk:
+            return self._split(chunk)
+        events = []  # whole events, as servers mostly send them
+        for block in chunk[:-2].split(b"\n\n"):
+            if block.startswith(b"data: ") and 0x0A not in block:
+                events.append(block[6:])
+            else:
+                data = [_value(line) for line in block.split(b"\n") if line.startswith(b"data:")]
+                if data:
+                    events.append(b"\n".join(data))
+        return events
+
+    def _split(self, chunk: bytes) -> Iterator[bytes]:
         if not self._started:
             chunk = bytes(self._line) + chunk
             self._line.clear()
@@ -66,7 +79,7 @@ class EventFramer:
                 if event is not None:
                     yield event
             elif line.startswith(b"data:"):
-                self._add(line[6:] if line[5:6] == b" " else line[5:])
+                self._add(_value(line))
         if rest:
             self._begun(rest)
 
@@ -138,6 +151,11 @@ class EventFramer:
         self._data.clear()
         self._size = 0
         return event
+
+
+def _value(line: bytes) -> bytes:
+    """What a data line holds; one blank after the colon does not count."""
+    return line[6:] if line[5:6] == b" " else line[5:]
 
 
 class _Nothing(LargeDocument):

@@ -17,8 +17,7 @@ from typing import Any
 from ..observation import Usage
 
 
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if type(counts) is dict else None
+def _count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
@@ -29,57 +28,62 @@ def openai_usage(counts: Any) -> Usage | None:
     """
     if type(counts) is not dict or not counts:
         return None
-    prompt, details, answer_details = _count(counts, "prompt_tokens"), "prompt_tokens_details", "completion_tokens_details"
-    completion = _count(counts, "completion_tokens")
+    get = counts.get
+    prompt, completion = _count(get("prompt_tokens")), _count(get("completion_tokens"))
+    split, answer_split = get("prompt_tokens_details"), get("completion_tokens_details")
     if prompt is None and completion is None:
-        prompt, details, answer_details = _count(counts, "input_tokens"), "input_tokens_details", "output_tokens_details"
-        completion = _count(counts, "output_tokens")
-    split = counts.get(details)
-    cached = _count(split, "cached_tokens")
-    reasoning = _count(counts.get(answer_details), "reasoning_tokens")
+        prompt, completion = _count(get("input_tokens")), _count(get("output_tokens"))
+        split, answer_split = get("input_tokens_details"), get("output_tokens_details")
+    cached = _count(split.get("cached_tokens")) if type(split) is dict else None
+    reasoning = _count(answer_split.get("reasoning_tokens")) if type(answer_split) is dict else None
     input_tokens, output_tokens = prompt, completion
     if prompt is not None and completion is not None:
-        total = _count(counts, "total_tokens")
-        apart = reasoning or 0
-        if total == prompt + completion:
-            pass
-        elif total == prompt + completion + apart or apart > completion:
-            output_tokens = completion + apart
-        if cached and (
-            cached > prompt or (total not in (prompt + completion, prompt + completion + apart)
-                                and total in (prompt + cached + completion, prompt + cached + completion + apart))
-        ):
-            input_tokens = prompt + cached
-            if total == prompt + cached + completion + apart:
-                output_tokens = completion + apart
+        total = _count(get("total_tokens"))
+        if total != prompt + completion or (reasoning or 0) > completion:
+            input_tokens, output_tokens = _by_total(total, prompt, completion, cached or 0, reasoning or 0)
     return Usage(
         input_tokens,
         output_tokens,
         cached,
         reasoning,
-        _count(counts, "cost_in_usd_ticks") or None,  # xAI: 0 means unbilled or unreported
+        _count(get("cost_in_usd_ticks")) or None,  # xAI: 0 means unbilled or unreported
         _modalities(split, input_tokens),
     )
 
 
+def _by_total(total: int | None, prompt: int, completion: int, cached: int, reasoning: int) -> tuple[int, int]:
+    """Input and output where they do not simply add up to the total: which parts does the total count apart?
+
+    Without a total that fits, a part that is larger than what should include it cannot be included in it.
+    """
+    for input_tokens in (prompt, prompt + cached):
+        for output_tokens in (completion + reasoning, completion):
+            if total == input_tokens + output_tokens and (input_tokens >= cached and output_tokens >= reasoning):
+                return input_tokens, output_tokens
+    return prompt + cached if cached > prompt else prompt, completion + reasoning if reasoning > completion else completion
+
+
 def _modalities(split: Any, input_tokens: int | None) -> tuple[tuple[str, int], ...]:
     """The input by kind, if xAI's split adds up to it."""
-    kinds = [(kind, _count(split, f"{kind}_tokens")) for kind in ("text", "image", "audio")]
-    parts = tuple((kind, tokens) for kind, tokens in kinds if tokens)
-    return parts if parts and sum(tokens for _, tokens in parts) == input_tokens else ()
+    if type(split) is not dict or not input_tokens:
+        return ()
+    text = _count(split.get("text_tokens"))
+    if text == input_tokens:
+        return (("text", text),)
+    parts = (("text", text), ("image", _count(split.get("image_tokens"))), ("audio", _count(split.get("audio_tokens"))))
+    known = tuple((kind, tokens) for kind, tokens in parts if tokens)
+    return known if sum(tokens for _, tokens in known) == input_tokens else ()
 
 
 def anthropic_usage(counts: Any) -> Usage | None:
     """Usage of ``/v1/messages``: cache reads and writes come beside ``input_tokens`` and belong to the input."""
     if type(counts) is not dict or not counts:
         return None
-    fresh, cached = _count(counts, "input_tokens"), _count(counts, "cache_read_input_tokens")
-    input_tokens = fresh
-    if fresh is not None:
-        input_tokens = fresh + (cached or 0) + (_count(counts, "cache_creation_input_tokens") or 0)
+    get = counts.get
+    fresh, cached = _count(get("input_tokens")), _count(get("cache_read_input_tokens"))
     return Usage(
-        input_tokens,
-        _count(counts, "output_tokens"),
+        None if fresh is None else fresh + (cached or 0) + (_count(get("cache_creation_input_tokens")) or 0),
+        _count(get("output_tokens")),
         cached,
-        cost_ticks=_count(counts, "cost_in_usd_ticks") or None,
+        cost_ticks=_count(get("cost_in_usd_ticks")) or None,
     )
