@@ -1,5 +1,6 @@
 """``XAIInstrumentor``: reads the settings, builds the observer, and has the client libraries patched as they are imported."""
 
+import functools
 import logging
 import sys
 import threading
@@ -8,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import wrapt
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from .clients import LIBRARIES, adapter_of
 from .guard import guarded
@@ -41,7 +42,7 @@ class _Instrumentation:
             if library in sys.modules:
                 self._patch(sys.modules[library], library)
             if not waiting:
-                wrapt.register_post_import_hook(lambda module, name=library: self._patch(module, name), library)
+                wrapt.register_post_import_hook(functools.partial(self._imported, library), library)
 
     def stop(self) -> None:
         """Put the originals back."""
@@ -50,6 +51,9 @@ class _Instrumentation:
             unpatch, self._unpatch = self._unpatch, []
         for restore in unpatch:
             restore()
+
+    def _imported(self, library: str, module: ModuleType) -> None:
+        self._patch(module, library)
 
     @guarded
     def _patch(self, module: ModuleType, library: str) -> None:

@@ -8,10 +8,13 @@ import _thread
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from contextvars import Token
 from typing import NamedTuple
 
-from opentelemetry import context
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
+
+from opentelemetry import context
 
 from . import conventions as names
 from .exchange import Exchange
@@ -87,15 +90,13 @@ class ObservedCall:
 
     __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token", "_uneventful")
 
-    def __init__(
-        self, exchange: Exchange, recording: Recording, clock: Callable[[], int], failures: Failures
-    ) -> None:
+    def __init__(self, exchange: Exchange, recording: Recording, clock: Callable[[], int], failures: Failures) -> None:
         self._exchange = exchange
         self._clock = clock
         self._failures = failures
         self._uneventful: Form | None = None
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
-        self._token = context.attach(recording.within)
+        self._token: Token[Context] | None = context.attach(recording.within)
 
     @property
     def is_over(self) -> bool:

@@ -61,7 +61,11 @@ class Settings:
             if value != default:
                 _logger.warning(
                     "%s%s=%r has no effect: %s comes with a later version; %r is used.",
-                    PREFIX, name.upper(), value, what, default,
+                    PREFIX,
+                    name.upper(),
+                    value,
+                    what,
+                    default,
                 )
         for name in given:
             _logger.warning(
@@ -135,8 +139,12 @@ def _key(value: Any, source: str, allowed: str) -> bytes | None:
         return value
     if isinstance(value, str):
         return value.encode()
-    _logger.warning("%s: a value of type %s is not allowed (allowed: %s); taken as the default.",
-                    source, type(value).__name__, allowed)  # never the value: it is a secret
+    _logger.warning(
+        "%s: a value of type %s is not allowed (allowed: %s); taken as the default.",
+        source,
+        type(value).__name__,
+        allowed,
+    )  # never the value: it is a secret
     return None
 
 

@@ -30,5 +30,5 @@ LIBRARIES = tuple(_ADAPTERS)
 
 def adapter_of(library: str) -> Adapter:
     """The adapter of a library's module."""
-    adapter: Adapter = import_module(f"{__name__}.{_ADAPTERS[library]}")  # type: ignore[assignment]
+    adapter: Adapter = import_module(f"{__name__}.{_ADAPTERS[library]}")
     return adapter

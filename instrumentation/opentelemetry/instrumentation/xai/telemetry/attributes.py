@@ -2,9 +2,10 @@
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 
 from .. import conventions as names
-from ..observation import AttributeValue, Observation, Request, Timeline
+from ..observation import AttributeValue, Observation, Request, Timeline, Usage
 from ..settings import Settings
 
 _NANOSECOND = 1e-9
@@ -54,16 +55,7 @@ def answer_attributes(observation: Observation, settings: Settings) -> dict[str,
     if request.conversation_id is None and observation.conversation_id is not None:
         _conversation(attributes, observation.conversation_id, names.SOURCE_RESPONSE, settings)
     if usage is not None:
-        for name, tokens in (
-            (names.USAGE_INPUT_TOKENS, usage.input_tokens),
-            (names.USAGE_OUTPUT_TOKENS, usage.output_tokens),
-            (names.USAGE_CACHE_READ_INPUT_TOKENS, usage.cached_tokens),
-            (names.USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning_tokens),
-        ):
-            if tokens is not None:
-                attributes[name] = tokens
-        if usage.cost_ticks is not None:
-            attributes[names.XAI_COST_USD] = cost_usd(usage.cost_ticks)
+        attributes.update(_usage_attributes(usage))
     if observation.streamed:
         timeline = observation.timeline
         for name, moment in (
@@ -76,6 +68,19 @@ def answer_attributes(observation: Observation, settings: Settings) -> dict[str,
     return attributes
 
 
+def _usage_attributes(usage: Usage) -> Iterator[tuple[str, AttributeValue]]:
+    for name, tokens in (
+        (names.USAGE_INPUT_TOKENS, usage.input_tokens),
+        (names.USAGE_OUTPUT_TOKENS, usage.output_tokens),
+        (names.USAGE_CACHE_READ_INPUT_TOKENS, usage.cached_tokens),
+        (names.USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning_tokens),
+    ):
+        if tokens is not None:
+            yield name, tokens
+    if usage.cost_ticks is not None:
+        yield names.XAI_COST_USD, cost_usd(usage.cost_ticks)
+
+
 def is_warm(observation: Observation) -> bool | None:
     """Whether at least half of the input came from the cache; ``None`` where xAI did not say."""
     usage = observation.usage
@@ -86,9 +91,7 @@ def is_warm(observation: Observation) -> bool | None:
 
 def first_token(timeline: Timeline) -> int | None:
     """The moment of the first token of either kind."""
-    moments = [
-        moment for moment in (timeline.first_reasoning_token, timeline.first_answer_token) if moment is not None
-    ]
+    moments = [moment for moment in (timeline.first_reasoning_token, timeline.first_answer_token) if moment is not None]
     return min(moments, default=None)
 
 

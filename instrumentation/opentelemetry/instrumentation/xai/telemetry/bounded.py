@@ -13,6 +13,7 @@ class Bounded:
         self._seen: set[str] = set()
 
     def __call__(self, value: str) -> str:
+        """Return the value, or ``_other`` in its stead."""
         seen = self._seen
         if value in seen:
             return value

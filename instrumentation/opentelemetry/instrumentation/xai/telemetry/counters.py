@@ -52,11 +52,17 @@ class Counters:
                 row[key] = row.get(key, 0) + amount
 
     def register(self, meter: Meter) -> None:
-        """Report the table through observable counters of ``meter``. Once for each provider, for its life:
-        a second instrument of the same name would drop its callback without a word."""
+        """Report the table through observable counters of ``meter``.
+
+        To be called once for each provider, for its life: a second instrument of the same name would drop its
+        callback without a word.
+        """
         for counter in COUNTERS:
             meter.create_observable_counter(
-                counter.name, callbacks=[self._callback(counter.name)], unit=counter.unit, description=counter.description
+                counter.name,
+                callbacks=[self._callback(counter.name)],
+                unit=counter.unit,
+                description=counter.description,
             )
 
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Measurement]]:

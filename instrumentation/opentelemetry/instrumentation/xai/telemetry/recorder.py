@@ -6,10 +6,11 @@ derived from the observation at the end, from the same instants as the metrics.
 
 from collections.abc import MutableMapping
 
-from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
+
+from opentelemetry import baggage, context, propagate, trace
 
 from .. import conventions as names
 from ..observation import AttributeValue, Ending, Observation, Request
@@ -17,7 +18,7 @@ from ..settings import Settings
 from ..version import __version__
 from .attributes import answer_attributes, cost_usd, is_warm, request_attributes, seconds
 from .bounded import Bounded
-from .counters import Attributes, Increment
+from .counters import Increment
 from .instruments import SCOPE, instruments_of
 
 _MOST_MODELS = 100

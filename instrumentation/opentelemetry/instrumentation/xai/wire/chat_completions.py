@@ -4,7 +4,7 @@ The end of a stream is ``[DONE]``, which is framing and not for here. Errors com
 (``{"code": …, "error": "…"}``) or nested (``{"error": {…}}``), in mid-stream with HTTP 200 too.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -59,11 +59,11 @@ def _read_delta(delta: Any, answer: Answer) -> None:
 class ChatCompletions:
     """Reads chat completions."""
 
-    operation = names.CHAT
-    body_first = False
-    takes_key = False
-    body_shape = {**_SHAPE, "choices": {"index": None, "finish_reason": None}}
-    event_shape = _SHAPE
+    operation: ClassVar[str] = names.CHAT
+    body_first: ClassVar[bool] = False
+    takes_key: ClassVar[bool] = False
+    body_shape: ClassVar[Shape] = {**_SHAPE, "choices": {"index": None, "finish_reason": None}}
+    event_shape: ClassVar[Shape] = _SHAPE
 
     def read_body(self, document: bytes, answer: Answer) -> None:
         body = _decode_body(document)

@@ -140,7 +140,7 @@ def _first_of(*candidates: tuple[str, Callable[[Any], Decoder]]) -> Decoder:
         try:
             __import__(name)
             return decoder(sys.modules[name])
-        except (ImportError, AttributeError):
+        except (ImportError, AttributeError):  # noqa: PERF203  at most three
             continue
     raise UnreadableError("no decoder")
 
@@ -174,7 +174,9 @@ class _Chain:
 
 def decoder_for(content_encoding: str) -> Decoder | None:
     """The decoder for a ``Content-Encoding`` value, ``None`` for a plain body; raises ``UnreadableError``."""
-    codings = [coding for part in content_encoding.lower().split(",") if (coding := part.strip()) not in ("", "identity")]
+    codings = [
+        coding for part in content_encoding.lower().split(",") if (coding := part.strip()) not in ("", "identity")
+    ]
     if not codings:
         return None
     if len(codings) > _MOST_CODINGS:

@@ -5,7 +5,7 @@ connection, and writes what they say into an ``Answer``. It is stateless: one ob
 """
 
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from .answer import Answer
 
@@ -19,14 +19,14 @@ A shape describes the elements of an array as it does an object.
 class Dialect(Protocol):
     """One endpoint of xAI's API."""
 
-    operation: str
+    operation: ClassVar[str]
     """The conventions' name of what the endpoint does."""
-    body_first: bool
+    body_first: ClassVar[bool]
     """Whether the conversation id in the body (``prompt_cache_key``) precedes the header."""
-    takes_key: bool
+    takes_key: ClassVar[bool]
     """Whether ``prompt_cache_key`` in the body routes the call at all."""
-    body_shape: Shape
-    event_shape: Shape
+    body_shape: ClassVar[Shape]
+    event_shape: ClassVar[Shape]
 
     def read_body(self, document: bytes, answer: Answer) -> None:
         """Read an answer that was not streamed; raises ``msgspec.MsgspecError`` where it is no JSON object."""

@@ -24,6 +24,7 @@ _LARGEST_RESULT = 128 * 1024
 _TOKEN = re.compile(rb'\s*([{}\[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s{}\[\],:"]+(?=[\s{}\[\],:"]))', re.DOTALL)
 _UNSTRUCTURED = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*)*', re.DOTALL)
 _IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_QUOTE, _OPENING, _CLOSING, _BETWEEN = 0x22, frozenset(b"{["), frozenset(b"}]"), frozenset(b":,")
 _ELIDED = b'"..."'
 
 
@@ -98,7 +99,7 @@ class LargeDocument:
     def _pass_string(self, unread: bytes, position: int) -> int:
         match = _IN_STRING.match(unread, position)
         position = match.end() if match else position
-        if position < len(unread) and unread[position] == 0x22:
+        if position < len(unread) and unread[position] == _QUOTE:
             self._in_string = False
             position += 1
             if self._string_is_key and self._open:
@@ -112,9 +113,9 @@ class LargeDocument:
         if position == len(unread):
             return position
         symbol = unread[position]
-        if symbol == 0x22:  # a string that does not end in this piece
+        if symbol == _QUOTE:  # a string that does not end in this piece
             self._in_string = True
-        elif symbol in b"{[":
+        elif symbol in _OPENING:
             self._passing += 1
         else:
             self._passing -= 1
@@ -136,20 +137,21 @@ class LargeDocument:
 
     def _token(self, token: bytes) -> None:
         parent = self._open[-1] if self._open else None
-        if token in b"{[":
+        symbol = token[0]
+        if symbol in _OPENING:
             self._begin(token)
-        elif token in b"}]":
+        elif symbol in _CLOSING:
             if parent is None or parent.square is not (token == b"]"):
                 raise MalformedError
             self._open.pop()
             self._result += token
-        elif token == b":" or token == b",":
+        elif symbol in _BETWEEN:
             if parent is None:
                 raise MalformedError
             if token == b",":
                 parent.key = None
         elif parent is not None and not parent.square and parent.key is None:
-            if token[:1] != b'"':
+            if symbol != _QUOTE:
                 raise MalformedError
             parent.key = token
         else:

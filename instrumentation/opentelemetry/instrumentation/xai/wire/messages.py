@@ -4,7 +4,7 @@ Usage comes in parts: the input with ``message_start``, the output with ``messag
 repeat the other's; of each count the last one stands.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -40,7 +40,7 @@ _COUNTS = (
     "output_tokens",
     "cost_in_usd_ticks",
 )
-_BODY: Shape = {field: None for field in _Message.__struct_fields__}
+_BODY: Shape = dict.fromkeys(_Message.__struct_fields__)
 
 
 def _count(counts: Any, answer: Answer) -> None:
@@ -53,11 +53,11 @@ def _count(counts: Any, answer: Answer) -> None:
 class Messages:
     """Reads messages."""
 
-    operation = names.CHAT
-    body_first = False
-    takes_key = False
-    body_shape = _BODY
-    event_shape = {"type": None, "message": _BODY, "delta": None, "usage": None, "error": None}
+    operation: ClassVar[str] = names.CHAT
+    body_first: ClassVar[bool] = False
+    takes_key: ClassVar[bool] = False
+    body_shape: ClassVar[Shape] = _BODY
+    event_shape: ClassVar[Shape] = {"type": None, "message": _BODY, "delta": None, "usage": None, "error": None}
 
     def read_body(self, document: bytes, answer: Answer) -> None:
         message = _decode_message(document)

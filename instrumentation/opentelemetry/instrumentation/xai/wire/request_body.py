@@ -82,7 +82,6 @@ def _is_output(turn: _Turn) -> bool:
     return turn.role is None and turn.type is not None and turn.type != "message"
 
 
-
 def _real(value: Any) -> float | None:
     return float(value) if type(value) in (int, float) else None
 
@@ -147,7 +146,7 @@ _values_of = attrgetter(*(field for field, _, _ in _PARAMETERS))
 def parameters_of(body: RequestBody) -> dict[str, AttributeValue]:
     """The request's settings by the conventions' names; what is absent or of a wrong type is left out."""
     found: dict[str, AttributeValue] = {}
-    for value, (_, attribute, read) in zip(_values_of(body), _PARAMETERS):
+    for value, (_, attribute, read) in zip(_values_of(body), _PARAMETERS, strict=True):
         if value is not None:
             known = read(value)
             if known is not None:

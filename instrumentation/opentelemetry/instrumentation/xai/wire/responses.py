@@ -4,7 +4,7 @@ Events are told apart by ``type`` in the data: xAI may leave out the ``event:`` 
 terminal event alone; ``response.created`` and ``response.in_progress`` carry a response without it.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -12,7 +12,6 @@ from .. import conventions as names
 from .answer import Answer
 from .dialect import Shape
 from .usage import openai_usage
-
 
 _ABSENT = msgspec.Raw()
 
@@ -36,7 +35,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
-_BODY: Shape = {field: None for field in _Response.__struct_fields__}
+_BODY: Shape = dict.fromkeys(_Response.__struct_fields__)
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.done"})
 
 
@@ -50,11 +49,11 @@ def _finish_reason(response: _Response) -> Any:
 class Responses:
     """Reads responses."""
 
-    operation = names.CHAT
-    body_first = True
-    takes_key = True
-    body_shape = _BODY
-    event_shape = {"type": None, "delta": None, "response": _BODY, "error": None}
+    operation: ClassVar[str] = names.CHAT
+    body_first: ClassVar[bool] = True
+    takes_key: ClassVar[bool] = True
+    body_shape: ClassVar[Shape] = _BODY
+    event_shape: ClassVar[Shape] = {"type": None, "delta": None, "response": _BODY, "error": None}
 
     def read_body(self, document: bytes | msgspec.Raw, answer: Answer) -> None:
         response = _decode_response(document)

@@ -71,9 +71,8 @@ class EventFramer:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = chunk.split(b"\n")
         rest = lines.pop()
-        for line in lines:
-            if self._line or self._large is not None:
-                line = self._completed(line)
+        for ending in lines:
+            line = self._completed(ending) if self._line or self._large is not None else ending
             if not line:
                 event = self._event()
                 if event is not None:
@@ -161,7 +160,7 @@ def _value(line: bytes) -> bytes:
 class _Nothing(LargeDocument):
     """What takes the place of a large document that is no JSON: the rest of it is passed over."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, _data: bytes) -> None:
         return
 
     def close(self) -> bytes:

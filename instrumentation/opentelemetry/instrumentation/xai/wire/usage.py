@@ -60,7 +60,10 @@ def _by_total(total: int | None, prompt: int, completion: int, cached: int, reas
         for output_tokens in (completion + reasoning, completion):
             if total == input_tokens + output_tokens and (input_tokens >= cached and output_tokens >= reasoning):
                 return input_tokens, output_tokens
-    return prompt + cached if cached > prompt else prompt, completion + reasoning if reasoning > completion else completion
+    return (
+        prompt + cached if cached > prompt else prompt,
+        completion + reasoning if reasoning > completion else completion,
+    )
 
 
 def _modalities(split: Any, input_tokens: int | None) -> tuple[tuple[str, int], ...]:

@@ -1,0 +1,129 @@
+"""What all tests share: loud faults, a real server, and telemetry that can be looked at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from opentelemetry.instrumentation.xai import XAIInstrumentor, guard
+
+
+@pytest.fixture(autouse=True)
+def _loud_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise our own faults instead of logging them."""
+    monkeypatch.setattr(guard, "raise_faults", True)
+    monkeypatch.setattr(guard, "_logged", set())
+
+
+@dataclass
+class Point:
+    """One exported data point: ``value`` is the sum of a counter, ``count`` and ``total`` those of a histogram."""
+
+    attributes: dict[str, Any]
+    value: float | None = None
+    count: int | None = None
+    total: float | None = None
+
+
+class Telemetry:
+    """Providers of the SDK whose exports can be read back."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.reader = InMemoryMetricReader()
+        self.tracer_provider = TracerProvider()
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.meter_provider = MeterProvider([self.reader])
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """The spans of our own scope that have ended, in that order."""
+        return [
+            span
+            for span in self.exporter.get_finished_spans()
+            if span.instrumentation_scope is not None
+            and span.instrumentation_scope.name == "opentelemetry.instrumentation.xai"
+        ]
+
+    @property
+    def span(self) -> ReadableSpan:
+        """The one span that has ended."""
+        (span,) = self.spans
+        return span
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the one span."""
+        return dict(self.span.attributes or {})
+
+    def metrics(self) -> dict[str, list[Point]]:
+        """All data points by metric, as one collection gives them."""
+        found: dict[str, list[Point]] = {}
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        found.setdefault(metric.name, []).append(
+                            Point(
+                                dict(point.attributes or {}),
+                                getattr(point, "value", None),
+                                getattr(point, "count", None),
+                                getattr(point, "sum", None),
+                            )
+                        )
+        return found
+
+    def total(self, metric: str) -> float:
+        """The sum of a counter over all its attributes."""
+        return sum(point.value or 0 for point in self.metrics().get(metric, ()))
+
+    def shutdown(self) -> None:
+        """Close the providers."""
+        self.tracer_provider.shutdown()
+        self.meter_provider.shutdown()
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """Fresh providers."""
+    providers = Telemetry()
+    yield providers
+    providers.shutdown()
+
+
+@pytest.fixture
+def instrument(telemetry: Telemetry) -> Iterator[Any]:
+    """A function that switches the instrumentation on, with any settings; off again after the test."""
+
+    def switch_on(**settings: Any) -> Telemetry:
+        XAIInstrumentor().instrument(
+            tracer_provider=telemetry.tracer_provider,
+            meter_provider=telemetry.meter_provider,
+            **{"hosts": "127.0.0.1", **settings},
+        )
+        return telemetry
+
+    yield switch_on
+    if XAIInstrumentor().is_instrumented_by_opentelemetry:
+        XAIInstrumentor().uninstrument()
+
+
+@pytest.fixture
+def observed(instrument: Any) -> Telemetry:
+    """Telemetry with the instrumentation on, for servers on this machine."""
+    telemetry: Telemetry = instrument()
+    return telemetry
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Any]:
+    """The faithful xAI server, on a real socket."""
+    xai_server = pytest.importorskip("xai_server", reason="the server needs starlette and uvicorn")
+    with xai_server.running(xai_server.ServerSettings(block=16, minimum_tokens=0)) as running:
+        yield running
