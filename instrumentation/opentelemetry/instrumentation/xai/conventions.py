@@ -54,6 +54,8 @@ TOKEN_MODALITY: Final = "gen_ai.token.modality"
 XAI_TOKEN_KIND: Final = "xai.token.kind"
 XAI_CACHE_WARM: Final = "xai.cache.warm"
 
+TICKS_PER_USD: Final = 10_000_000_000  # xAI states costs in ticks
+
 OTHER: Final = "_other"  # what takes the place of a value beyond a bound
 
 # --- enumerated values -----------------------------------------------------------------------------
@@ -94,6 +96,8 @@ class Counter(NamedTuple):
     name: str
     unit: str
     description: str
+    parts: int = 1
+    """How many of what is added make one of the unit: sums of whole parts stay exact."""
 
 
 OPERATION_DURATION: Final = Histogram(
@@ -138,7 +142,7 @@ CACHE_READ_INPUT_TOKENS: Final = Counter(
 REASONING_OUTPUT_TOKENS: Final = Counter(
     "gen_ai.client.inference.usage.reasoning.output_tokens", "{token}", "Output tokens spent on reasoning."
 )
-COST: Final = Counter("xai.client.cost", "{USD}", "What xAI says the calls cost.")
+COST: Final = Counter("xai.client.cost", "{USD}", "What xAI says the calls cost.", TICKS_PER_USD)
 
 HISTOGRAMS: Final = (
     OPERATION_DURATION,

@@ -34,7 +34,6 @@ class Exchange:
     __slots__ = (
         "_answer",
         "_body",
-        "_body_size",
         "_coding",
         "_decoder",
         "_dialect",
@@ -63,8 +62,7 @@ class Exchange:
         """The content coding of a body of which no byte has come."""
         self._decoder: Decoder | None = None
         self._framer: EventFramer | None = None
-        self._body: list[bytes] = []
-        self._body_size = 0
+        self._body = bytearray()
         self._large: LargeDocument | None = None
         self._repetition = Repetition()
         self.uneventful: Form | None = None
@@ -129,7 +127,7 @@ class Exchange:
 
     def end(self, ending: Ending, moment: int, error_type: str | None = None) -> Observation:
         """The whole exchange, now that it is over; ``error_type`` names the failure of a ``FAILED`` one."""
-        if ending is Ending.COMPLETE:
+        if ending is Ending.COMPLETE and self._unreadable is None:
             if self._framer is None:
                 self._close_document()
             else:
@@ -168,12 +166,10 @@ class Exchange:
         elif self._large is not None:
             self._enlarge(data)
         else:
-            self._body.append(data)
-            self._body_size += len(data)
-            if self._body_size > _LARGEST_KEPT:
+            self._body += data
+            if len(self._body) > _LARGEST_KEPT:
                 self._large = LargeDocument(self._dialect.body_shape)
-                for piece in self._body:
-                    self._enlarge(piece)
+                self._enlarge(bytes(self._body))
                 self._body.clear()
 
     def _read_events(self, framer: EventFramer, data: bytes, moment: int) -> None:
@@ -215,7 +211,7 @@ class Exchange:
         """Read what came of a body that was not streamed, now that it is whole."""
         if self._unreadable is None and (self._body or self._large is not None):
             try:
-                document = b"".join(self._body) if self._large is None else self._large.close()
+                document = bytes(self._body) if self._large is None else self._large.close()
             except MalformedError:
                 self.give_up(_MALFORMED)
             else:

@@ -142,15 +142,22 @@ class ObservedCall:
     @guarded
     def finished(self, content: bytes | None = None) -> None:
         """The body came to its end; ``content`` is the whole of it where it was not handed in chunk by chunk."""
-        if content is not None:
-            self._exchange.content_received(content, self._clock())
-        self._end(Ending.COMPLETE)
+        try:
+            if content is not None and self._open:
+                self._exchange.content_received(content, self._clock())
+        except Exception:
+            self._exchange.give_up("fault")
+            raise
+        finally:
+            self._end(Ending.COMPLETE)
 
     @guarded
     def failed(self, error: BaseException) -> None:
         """Sending or receiving raised ``error``, which the adapter raises on."""
-        if not isinstance(error, GeneratorExit):  # a coroutine that is thrown away may be so in another context
-            self._sent()
+        if isinstance(error, GeneratorExit):
+            self.abandoned()  # thrown away, maybe in another context: nothing is detached
+            return
+        self._sent()
         if not isinstance(error, Exception):
             self._end(Ending.ABANDONED)  # cancelled: the caller's own wish
         elif isinstance(error, self._failures.timeout):
@@ -162,27 +169,29 @@ class ObservedCall:
 
     @guarded
     def abandoned(self) -> None:
-        """The application closed the answer before its end, which is its right."""
-        self._end(Ending.ABANDONED)
+        """The application closed the answer before its end, which is its right, or has forgotten it.
 
-    def forgotten(self) -> None:
-        """The application dropped the answer unread: called by a finaliser, so at any point of any code.
-
-        The collector may have run inside a lock that recording needs. So another thread records, and this one waits a
-        moment for it: long enough unless such a lock is held, and then the recording follows later.
+        The garbage collector closes generators and calls finalisers at any point of any code, perhaps while this very
+        thread holds a lock that recording needs. So another thread records, and this one waits a moment for it: long
+        enough unless such a lock is held, and then the recording follows once it is free.
         """
-        if not self._open:
+        try:
+            recording = self._open.pop()
+        except IndexError:
             return
-        done = threading.Event()
+        moment, done = self._clock(), threading.Event()
 
+        @guarded
         def record() -> None:
-            self.abandoned()
-            done.set()
+            try:
+                recording.finish(self._exchange.end(Ending.ABANDONED, moment))
+            finally:
+                done.set()
 
         try:
             _thread.start_new_thread(record, ())
         except RuntimeError:  # the interpreter is shutting down
-            self.abandoned()
+            record()
         else:
             done.wait(_PATIENCE_S)
 
@@ -196,7 +205,14 @@ class ObservedCall:
             recording = self._open.pop()
         except IndexError:
             return
-        recording.finish(self._exchange.end(ending, self._clock(), error_type))
+        exchange, moment = self._exchange, self._clock()
+        try:
+            observation = exchange.end(ending, moment, error_type)
+        except Exception:  # what is known is recorded all the same
+            exchange.give_up("fault")
+            recording.finish(exchange.end(ending, moment, error_type))
+            raise
+        recording.finish(observation)
 
 
 def _qualified_name(kind: type) -> str:

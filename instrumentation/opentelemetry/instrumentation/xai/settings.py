@@ -135,12 +135,12 @@ def _baggage_keys(value: Any, source: str, allowed: str) -> tuple[str, ...] | No
 
 
 def _key(value: Any, source: str, allowed: str) -> bytes | None:
-    if isinstance(value, bytes):
+    if isinstance(value, bytes) and value:
         return value
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         return value.encode()
     _logger.warning(
-        "%s: a value of type %s is not allowed (allowed: %s); taken as the default.",
+        "%s: this value of type %s is not allowed (allowed: %s); taken as the default.",
         source,
         type(value).__name__,
         allowed,
@@ -151,7 +151,7 @@ def _key(value: Any, source: str, allowed: str) -> bytes | None:
 _READERS: dict[str, tuple[Callable[[Any, str, str], Any], str]] = {
     "hosts": (_hosts, "host or host:port, separated by commas, or *"),
     "conversation_id": (_one_of("plain", "hashed", "off"), "plain, hashed or off"),
-    "key": (_key, "text or bytes"),
+    "key": (_key, "text or bytes, not empty"),
     "spans": (_one_of("auto", "always", "never"), "auto, always or never"),
     "metric_baggage": (
         _baggage_keys,

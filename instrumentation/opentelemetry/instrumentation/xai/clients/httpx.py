@@ -180,7 +180,7 @@ def _tap_of(stream_type: Any) -> Any:
         def __init__(self, inner: Any, call: ObservedCall) -> None:
             self._inner = inner
             self._call = call
-            weakref.finalize(self, call.forgotten)
+            weakref.finalize(self, call.abandoned)
 
         def __iter__(self) -> Iterator[bytes]:
             call = self._call
@@ -211,7 +211,7 @@ def _async_tap_of(stream_type: Any) -> Any:
         def __init__(self, inner: Any, call: ObservedCall) -> None:
             self._inner = inner
             self._call = call
-            weakref.finalize(self, call.forgotten)
+            weakref.finalize(self, call.abandoned)
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             call = self._call

@@ -9,7 +9,6 @@ from ..observation import AttributeValue, Observation, Request, Timeline, Usage
 from ..settings import Settings
 
 _NANOSECOND = 1e-9
-_TICK_USD = 1e-10  # xAI: 10,000,000,000 ticks a dollar
 
 
 def request_attributes(request: Request, settings: Settings) -> dict[str, AttributeValue]:
@@ -78,7 +77,7 @@ def _usage_attributes(usage: Usage) -> Iterator[tuple[str, AttributeValue]]:
         if tokens is not None:
             yield name, tokens
     if usage.cost_ticks is not None:
-        yield names.XAI_COST_USD, cost_usd(usage.cost_ticks)
+        yield names.XAI_COST_USD, usage.cost_ticks / names.TICKS_PER_USD
 
 
 def is_warm(observation: Observation) -> bool | None:
@@ -98,11 +97,6 @@ def first_token(timeline: Timeline) -> int | None:
 def seconds(timeline: Timeline, moment: int) -> float:
     """Seconds from the request's issue to a moment of its exchange."""
     return (moment - timeline.issued) * _NANOSECOND
-
-
-def cost_usd(ticks: int) -> float:
-    """US dollars of xAI's cost ticks."""
-    return ticks * _TICK_USD
 
 
 def _conversation(attributes: dict[str, AttributeValue], identity: str, source: str, settings: Settings) -> None:

@@ -23,7 +23,7 @@ from ..conventions import COUNTERS, Counter
 from ..observation import AttributeValue
 
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
-Increment: TypeAlias = tuple[Counter, Attributes, float]
+Increment: TypeAlias = tuple[Counter, Attributes, int]
 _Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
 
 
@@ -32,7 +32,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[Attributes, dict[tuple[str, Attributes], float]] = {}
+        self._rows: dict[Attributes, dict[tuple[Counter, Attributes], int]] = {}
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
         if hasattr(os, "register_at_fork"):
@@ -48,7 +48,7 @@ class Counters:
             if row is None:
                 row = self._rows[common] = {}
             for counter, further, amount in increments:
-                key = (counter.name, further)
+                key = (counter, further)
                 row[key] = row.get(key, 0) + amount
 
     def register(self, meter: Meter) -> None:
@@ -82,6 +82,7 @@ class Counters:
     def _taken(self) -> _Snapshot:
         snapshot: dict[str, list[tuple[dict[str, AttributeValue], float]]] = {}
         for common, row in self._rows.items():
-            for (name, further), value in row.items():
-                snapshot.setdefault(name, []).append((dict(common + further), value))
+            for (counter, further), parts in row.items():
+                value = parts if counter.parts == 1 else parts / counter.parts
+                snapshot.setdefault(counter.name, []).append((dict(common + further), value))
         return snapshot

@@ -13,10 +13,11 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry import baggage, context, propagate, trace
 
 from .. import conventions as names
+from ..guard import guarded
 from ..observation import AttributeValue, Ending, Observation, Request
 from ..settings import Settings
 from ..version import __version__
-from .attributes import answer_attributes, cost_usd, is_warm, request_attributes, seconds
+from .attributes import answer_attributes, is_warm, request_attributes, seconds
 from .bounded import Bounded
 from .counters import Increment
 from .instruments import SCOPE, instruments_of
@@ -127,7 +128,7 @@ class Recorder:
             if usage.reasoning_tokens is not None:
                 increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
             if usage.cost_ticks is not None:
-                self._counters.add(tuple(ours.items()), ((names.COST, (), cost_usd(usage.cost_ticks)),))
+                self._counters.add(tuple(ours.items()), ((names.COST, (), usage.cost_ticks),))
         self._counters.add(tuple(standard.items()), increments)
 
     def _time(
@@ -174,6 +175,7 @@ class Recording:
         self.within = within
         """The context in which the request is to be sent."""
 
+    @guarded
     def propagate(self, headers: MutableMapping[str, str]) -> None:
         """Write the trace context into a request's headers, as the application's propagators would have it."""
         if self._span is not None:

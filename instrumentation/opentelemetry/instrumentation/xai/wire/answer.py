@@ -55,13 +55,16 @@ class Answer:
 
     def finished(self, index: Any, reason: Any) -> None:
         """Note that a choice exists and, once known, why it ended."""
-        if type(index) is not int or not 0 <= index < _MOST_CHOICES:
+        if type(index) is not int:
             index = 0
+        elif not 0 <= index < _MOST_CHOICES:
+            return
         if type(reason) is str and reason:
             self.finish_reasons[index] = reason[:_LONGEST_NAME]
             self.news = True
-        else:
-            self.finish_reasons.setdefault(index, None)
+        elif index not in self.finish_reasons:
+            self.finish_reasons[index] = None
+            self.news = True
 
     def used(self, usage: Usage | None) -> None:
         """Note a usage report: the last one stands, but a cost once known is never lowered."""

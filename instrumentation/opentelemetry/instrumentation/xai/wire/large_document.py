@@ -24,6 +24,7 @@ _LARGEST_RESULT = 128 * 1024
 _TOKEN = re.compile(rb'\s*([{}\[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s{}\[\],:"]+(?=[\s{}\[\],:"]))', re.DOTALL)
 _UNSTRUCTURED = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*)*', re.DOTALL)
 _IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_BRACKETS = re.compile(rb"[{\[]+|[}\]]+")
 _QUOTE, _OPENING, _CLOSING, _BETWEEN = 0x22, frozenset(b"{["), frozenset(b"}]"), frozenset(b":,")
 _ELIDED = b'"..."'
 
@@ -115,17 +116,21 @@ class LargeDocument:
         symbol = unread[position]
         if symbol == _QUOTE:  # a string that does not end in this piece
             self._in_string = True
-        elif symbol in _OPENING:
-            self._passing += 1
+            return position + 1
+        run = _BRACKETS.match(unread, position)
+        brackets = run.end() - position if run else 1
+        if symbol in _OPENING:
+            self._passing += brackets
         else:
-            self._passing -= 1
-        return position + 1
+            brackets = min(brackets, self._passing)
+            self._passing -= brackets
+        return position + brackets
 
     def _at_partial_token(self, unread: bytes, position: int) -> int:
         """No whole token here: wait for more, or, if it is a long string, pass over the rest of it."""
         rest = unread[position:].lstrip()
         if len(rest) <= _LONGEST_STRING:
-            return position
+            return len(unread) - len(rest)
         if rest[:1] != b'"':
             raise MalformedError
         self._in_string = True
@@ -153,7 +158,7 @@ class LargeDocument:
         elif parent is not None and not parent.square and parent.key is None:
             if symbol != _QUOTE:
                 raise MalformedError
-            parent.key = token
+            parent.key = token if len(token) <= _LONGEST_STRING else b""
         else:
             self._scalar(token if len(token) <= _LONGEST_STRING else _ELIDED)
 

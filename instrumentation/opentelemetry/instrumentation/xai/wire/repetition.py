@@ -5,7 +5,7 @@ So from events that told nothing new we learn what they have in common, and a ch
 
 * where the type comes first (``{"type":"response.output_text.delta"``, Responses): one event that starts like an earlier
   one, up to the end of its type.
-* otherwise (chat completions, messages): one event in which a single piece between quotation marks differed in earlier
+* otherwise (chat completions, messages): one event in which a single string, the value of a member, differed in earlier
   ones. A chunk that has the same before and after that piece, and no quotation mark in it, is the same JSON but for characters inside one string, so it can hold no other
   member, finish reason or usage; a backslash that escapes the closing quote makes it no JSON at all.
 
@@ -52,9 +52,18 @@ class Repetition:
         self._last = pieces
         if len(pieces) == len(last):
             differing = [index for index, piece in enumerate(pieces) if piece != last[index]]
-            if len(differing) == 1:
-                index = differing[0]
+            if len(differing) == 1 and _is_value(pieces, index := differing[0]):
                 self._set(b'"'.join(pieces[:index]) + b'"', b'"', b'"' + b'"'.join(pieces[index + 1 :]))
 
     def _set(self, start: bytes, stop: bytes, end: bytes) -> None:
         self.form = (start, end, stop[0])
+
+
+def _is_value(pieces: list[bytes], index: int) -> bool:
+    """Whether a piece is the start of a string that is a member's value: no key, and nothing outside of strings."""
+    before = pieces[:index]
+    return (
+        index % 2 == 1
+        and before[-1].rstrip().endswith(b":")
+        and not any(piece.endswith(b"\\") for piece in before)  # an escaped mark: then counting pieces tells nothing
+    )

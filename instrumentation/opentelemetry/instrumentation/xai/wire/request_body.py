@@ -15,6 +15,7 @@ from ..observation import AttributeValue
 
 _LONGEST_TEXT = 256
 _MOST_SEQUENCES = 16
+_LARGEST = 1 << 63  # exporters have no room for more
 _ABSENT = msgspec.Raw()
 _ANSWERED = frozenset({"assistant", "tool", "function"})
 
@@ -83,11 +84,11 @@ def _is_output(turn: _Turn) -> bool:
 
 
 def _real(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) else None
+    return value if type(value) is float else float(value) if _whole(value) is not None else None
 
 
 def _whole(value: Any) -> int | None:
-    return value if type(value) is int else None
+    return value if type(value) is int and abs(value) < _LARGEST else None
 
 
 def _text(value: Any) -> str | None:
@@ -103,7 +104,7 @@ def _sequences(value: Any) -> tuple[str, ...] | None:
 
 
 def _choices(value: Any) -> int | None:
-    return value if type(value) is int and value != 1 else None  # the conventions leave out 1
+    return _whole(value) if value != 1 else None  # the conventions leave out 1
 
 
 def _effort(value: Any) -> str | None:

@@ -51,7 +51,8 @@ class Hosts(dict[str, bool]):
 
     def speaks(self, host: str, port: int) -> bool:
         """Whether this very server speaks xAI's API; for a host of which ``hosts[host]`` is true."""
-        return self._every or _is_xai(host) or host in self._further or f"{_bracketed(host)}:{port}" in self._further
+        name = _bracketed(host)
+        return self._every or _is_xai(host) or name in self._further or f"{name}:{port}" in self._further
 
 
 def _is_xai(host: str) -> bool:

@@ -11,6 +11,7 @@ from .dialect import Shape
 from .large_document import LargeDocument, MalformedError
 
 _LARGEST_KEPT = 128 * 1024
+_LINE = 64  # what keeping one more line costs, however short it is
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -98,11 +99,11 @@ class EventFramer:
             self._write(start)
             return
         self._line += start
-        if len(self._line) + self._size > _LARGEST_KEPT:
+        if len(self._line) + self._size > _LARGEST_KEPT and len(self._line) >= len(b"data:"):
             line = bytes(self._line)
             self._line.clear()
-            self._enlarge()
             if line.startswith(b"data:"):
+                self._enlarge()
                 self._is_data = True
                 self._write(line[5:])
             else:
@@ -113,7 +114,7 @@ class EventFramer:
             self._write(data + b"\n")
             return
         self._data.append(data)
-        self._size += len(data)
+        self._size += len(data) + _LINE
         if self._size > _LARGEST_KEPT:
             self._enlarge()
 

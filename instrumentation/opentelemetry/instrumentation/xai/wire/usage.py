@@ -16,9 +16,11 @@ from typing import Any
 
 from ..observation import Usage
 
+_MOST = 1 << 53  # beyond is no count, and exporters have 64 bits for their sum
+
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _MOST else None
 
 
 def openai_usage(counts: Any) -> Usage | None:

@@ -1,0 +1,56 @@
+# Everything from nothing: each target makes the environment that it needs. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := instrumentation examples tests noxfile.py bench
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types imports test-matrix bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+$(VENV)/.made: pyproject.toml
+	@echo "Making $(VENV) (once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another with PYTHON=..."; exit 2; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip >= 25.1"
+	@$(BIN)/python -m pip install --quiet --editable ".[demo,otlp]"
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.made
+	@echo "Adding what tests and checks need (once) ..."
+	@$(BIN)/python -m pip install --quiet --group test --group servers --group codecs --group clients --group check
+	@touch $@
+
+demo: $(VENV)/.made ## a chat application and its telemetry, live in the terminal
+	@cd examples && ../$(BIN)/python -m demo
+
+test: $(VENV)/.developed ## the whole test suite
+	@$(BIN)/python -m pytest
+
+check: format lint types imports test-matrix ## what CI runs beside `make test`
+
+format: $(VENV)/.developed ## is everything formatted?
+	@$(BIN)/ruff format --check $(PACKAGES)
+
+lint: $(VENV)/.developed ## style, and a docstring for every test
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/interrogate --quiet tests
+
+types: $(VENV)/.developed ## strict types
+	@$(BIN)/mypy instrumentation examples
+	@$(BIN)/mypy tests bench
+
+imports: $(VENV)/.developed ## no file imports from a floor above its own
+	@PYTHONPATH=instrumentation $(BIN)/lint-imports --no-cache
+
+test-matrix: $(VENV)/.developed ## the suite on oldest and newest clients, on every Python that is installed
+	@$(BIN)/nox --non-interactive --error-on-external-run
+
+bench: $(VENV)/.developed ## what a call, a chunk and an import cost
+	@$(BIN)/python -m bench
+
+clean: ## remove what the other targets have made
+	@rm -rf $(VENV) .nox .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,36 @@
+"""The test suite on the oldest and the newest supported versions, on every interpreter that is installed."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+
+OLDEST = ("opentelemetry-api==1.30.0", "opentelemetry-sdk==1.30.0", "opentelemetry-instrumentation==0.51b0")
+OLDEST += ("msgspec==0.19.0", "wrapt==1.16.0")
+
+
+def _test(session: nox.Session, *clients: str) -> None:
+    session.install("--upgrade", "pip >= 25.1", silent=True)
+    session.install(
+        ".", "opentelemetry-sdk", *clients, "--group", "test", "--group", "servers", "--group", "codecs", silent=True
+    )
+    session.run("python", "-m", "pytest", "--quiet", *(session.posargs or ["tests"]))
+
+
+@nox.session(python=["3.10", "3.13"])
+def oldest(session: nox.Session) -> None:
+    """The oldest supported httpx, httpx2 (2.0 is the first), and OpenTelemetry, without an SDK on top."""
+    _test(session, "httpx==0.24.0", "httpx2==2.0.0", *OLDEST)
+
+
+@nox.session(python=["3.10"])
+def openai_2(session: nox.Session) -> None:
+    """openai 2.54, which rides on httpx."""
+    _test(session, "openai[aiohttp]==2.54.0", "httpx==0.28.1")
+
+
+@nox.session(python=["3.13"])
+def newest(session: nox.Session) -> None:
+    """The newest of everything: openai 3, httpx2 and httpx."""
+    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx")
