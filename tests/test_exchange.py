@@ -256,7 +256,12 @@ def _chat(delta: Any, **more: Any) -> dict[str, Any]:
 
 
 _MOMENTS: dict[str, tuple[str, Any, Any, Any]] = {
-    "chat": (CHAT, _chat({"role": "assistant", "content": ""}), _chat({"reasoning_content": "hm"}), _chat({"content": "a"})),
+    "chat": (
+        CHAT,
+        _chat({"role": "assistant", "content": ""}),
+        _chat({"reasoning_content": "hm"}),
+        _chat({"content": "a"}),
+    ),
     "chat-reasoning": (CHAT, _chat({"role": "assistant"}), _chat({"reasoning": "hm"}), _chat({"refusal": "no"})),
     "chat-tool": (
         CHAT,
@@ -344,7 +349,13 @@ _FAILED_EVENT = stream_of(CHAT, _chat({"content": "a"}), {"code": "x", "error": 
             200, _FAILED_EVENT, (Ending.COMPLETE, None), Ending.ERROR_EVENT, "error_event", ("error",), id="error-event"
         ),
         pytest.param(
-            200, _FAILED_EVENT, (Ending.FAILED, "timeout"), Ending.ERROR_EVENT, "error_event", ("error",), id="error-cut"
+            200,
+            _FAILED_EVENT,
+            (Ending.FAILED, "timeout"),
+            Ending.ERROR_EVENT,
+            "error_event",
+            ("error",),
+            id="error-cut",
         ),
         pytest.param(
             200,
@@ -401,14 +412,21 @@ _RESPONSE = {"id": "r", "model": "grok-4.7", "status": "completed"}
     ("body", "error_type", "finish_reasons"),
     [
         pytest.param(
-            stream_of(RESPONSES, {"type": "response.completed", "response": _RESPONSE}), None, ("completed",), id="completed"
+            stream_of(RESPONSES, {"type": "response.completed", "response": _RESPONSE}),
+            None,
+            ("completed",),
+            id="completed",
         ),
         pytest.param(
             stream_of(
                 RESPONSES,
                 {
                     "type": "response.incomplete",
-                    "response": {**_RESPONSE, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+                    "response": {
+                        **_RESPONSE,
+                        "status": "incomplete",
+                        "incomplete_details": {"reason": "max_output_tokens"},
+                    },
                 },
             ),
             None,
@@ -422,7 +440,10 @@ _RESPONSE = {"id": "r", "model": "grok-4.7", "status": "completed"}
             id="failed",
         ),
         pytest.param(
-            stream_of(RESPONSES, {"type": "error", "message": "m", "code": None}), names.ERROR_EVENT, ("error",), id="error"
+            stream_of(RESPONSES, {"type": "error", "message": "m", "code": None}),
+            names.ERROR_EVENT,
+            ("error",),
+            id="error",
         ),
         pytest.param(
             stream_of(RESPONSES, {"error": {"message": "m"}}), names.ERROR_EVENT, ("error",), id="error-without-type"
@@ -442,14 +463,14 @@ _RESPONSE = {"id": "r", "model": "grok-4.7", "status": "completed"}
         pytest.param(
             document_of(MESSAGES, {"type": "error", "error": {}}), names.ERROR_EVENT, ("error",), id="messages-document"
         ),
-        pytest.param(
-            document_of(CHAT, {"error": {"message": "m"}}), names.ERROR_EVENT, ("error",), id="chat-document"
-        ),
+        pytest.param(document_of(CHAT, {"error": {"message": "m"}}), names.ERROR_EVENT, ("error",), id="chat-document"),
         pytest.param(
             stream_of(CHAT, {"error": {"message": "m", "code": 1}}), names.ERROR_EVENT, ("error",), id="chat-nested"
         ),
         pytest.param(
-            stream_of(MESSAGES, {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, {"type": "message_stop"}),
+            stream_of(
+                MESSAGES, {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, {"type": "message_stop"}
+            ),
             None,
             ("max_tokens",),
             id="messages-stop",
@@ -495,7 +516,11 @@ def test_done_may_lack_what_follows_it(end: bytes) -> None:
     exchange.bytes_received(_FINISHED + end, MOMENT)
     observation = exchange.end(Ending.COMPLETE, MOMENT)
     assert exchange.terminated
-    assert (observation.ending, observation.finish_reasons, observation.unreadable) == (Ending.COMPLETE, ("stop",), None)
+    assert (observation.ending, observation.finish_reasons, observation.unreadable) == (
+        Ending.COMPLETE,
+        ("stop",),
+        None,
+    )
 
 
 def test_a_last_event_may_lack_its_blank_line() -> None:
@@ -606,7 +631,10 @@ def _usage_chunk(**counts: Any) -> dict[str, Any]:
             id="cost-alone-keeps-the-tokens",
         ),
         pytest.param(
-            [_usage_chunk(prompt_tokens=5, completion_tokens=1), _usage_chunk(prompt_tokens="5", completion_tokens=[1])],
+            [
+                _usage_chunk(prompt_tokens=5, completion_tokens=1),
+                _usage_chunk(prompt_tokens="5", completion_tokens=[1]),
+            ],
             Usage(5, 1),
             id="wrong-types-change-nothing",
         ),
@@ -623,7 +651,10 @@ def test_usage_of_messages_comes_in_parts() -> None:
     """Input comes with the start, output with the end of a message, and nulls overwrite nothing."""
     body = stream_of(
         MESSAGES,
-        {"type": "message_start", "message": {"usage": {"input_tokens": 9, "cache_read_input_tokens": 4, "output_tokens": 0}}},
+        {
+            "type": "message_start",
+            "message": {"usage": {"input_tokens": 9, "cache_read_input_tokens": 4, "output_tokens": 0}},
+        },
         {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 5, "input_tokens": None}},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
         {"type": "message_stop"},
@@ -710,8 +741,12 @@ def test_content_may_be_handed_in_whole() -> None:
 # --- the shortcut for chunks that tell nothing new ---------------------------------------------------------------
 
 _TEXT = st.one_of(
-    st.sampled_from(["", "a", "b", "\\", '"', "\\\\", '\\"', "\n", "\r\n", "\n\n", "\u2028", "é", "🚀", "null", "[DONE]"]),
-    st.sampled_from(['","finish_reason":"stop', '"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}', "data: {}\n\n"]),
+    st.sampled_from(
+        ["", "a", "b", "\\", '"', "\\\\", '\\"', "\n", "\r\n", "\n\n", "\u2028", "é", "🚀", "null", "[DONE]"]
+    ),
+    st.sampled_from(
+        ['","finish_reason":"stop', '"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}', "data: {}\n\n"]
+    ),
     st.text(max_size=6),
 )
 _REASON = st.sampled_from([None, None, None, "", "stop", "length"])
@@ -810,7 +845,11 @@ def _alike_event(draw: st.DrawFn, path: str) -> Any:
         slots[slot] = draw(_SLOTS[slot])
     shared = {"id": slots["id"], "extra": slots["extra"], "model": slots["model"]}
     if path == CHAT:
-        choice = {"index": slots["index"], "delta": {slots["key"]: slots["text"]}, "finish_reason": slots["finish_reason"]}
+        choice = {
+            "index": slots["index"],
+            "delta": {slots["key"]: slots["text"]},
+            "finish_reason": slots["finish_reason"],
+        }
         return {**shared, "choices": [choice], "usage": slots["usage"], "error": slots["error"]}
     if path == RESPONSES:
         kind = "reasoning_text" if slots["key"].startswith("reasoning") else "output_text"
@@ -856,7 +895,9 @@ def test_passing_over_uneventful_chunks_loses_nothing(path: str, alike: bool) ->
     """A stream is the same observation, moments included, whether uneventful chunks are handed in or passed over."""
 
     @settings(max_examples=500, deadline=None)
-    @given(_chunks(_alike_event(path) if alike else _EVENTS[path]), st.sampled_from([Ending.COMPLETE, Ending.ABANDONED]))
+    @given(
+        _chunks(_alike_event(path) if alike else _EVENTS[path]), st.sampled_from([Ending.COMPLETE, Ending.ABANDONED])
+    )
     def check(chunks: list[bytes], ending: Ending) -> None:
         seen = []
         for shortcut in (True, False):
@@ -877,7 +918,7 @@ def test_most_chunks_of_a_real_stream_are_uneventful(record: Callable[..., Body]
     """The shortcut is worth having: of a long stream of the server's own nearly all chunks are passed over."""
     body = record(*recording)
     events = body.content.replace(b"\n\n", b"\n\n\x00").split(b"\x00")
-    answers = [event for event in events if b'delta"' in event and (b'content":"' in event or b'text' in event)]
+    answers = [event for event in events if b'delta"' in event and (b'content":"' in event or b"text" in event)]
     exchange = exchange_of(body.path, stream=True)
     exchange.headers_received(200, EVENT_STREAM)
     handed_in = []
@@ -971,7 +1012,13 @@ _BOUNDED: dict[str, tuple[str, bool, bytes, Callable[[], Iterator[bytes]], Usage
     "white-space": (CHAT, False, b"", lambda: iter([*_repeated(b" \n", _HUGE), b"{" + _COUNTED + b"}"]), Usage(7, 2)),
     "many-choices": (CHAT, False, b"", _many_choices, Usage(7, 2)),
     "many-members": (CHAT, False, b"", lambda: _repeated(b'{"usage":{' + b'"a":1,' * 9000, _HUGE), None),
-    "long-keys": (CHAT, False, b"", lambda: iter([b'{"usage":{', *_repeated(b'"' + b"k" * 60_000 + b'":1,', _HUGE)]), None),
+    "long-keys": (
+        CHAT,
+        False,
+        b"",
+        lambda: iter([b'{"usage":{', *_repeated(b'"' + b"k" * 60_000 + b'":1,', _HUGE)]),
+        None,
+    ),
     "gzip-bomb": (CHAT, False, b"gzip", lambda: _bomb(_huge_document("last")), Usage(7, 2)),
     "gzip-bomb-stream": (CHAT, True, b"gzip", lambda: _bomb(_repeated(b"data: {", _HUGE)), None),
     "deep-objects": (CHAT, False, b"", lambda: _repeated(b'{"choices":', 100_000 * 11), None),
@@ -1032,7 +1079,10 @@ def test_a_large_event_is_read_as_a_small_one(path: str) -> None:
     text = "word " * 60_000
     event: dict[str, Any] = {
         CHAT: {**_chat({"content": text}, finish_reason="stop"), "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
-        RESPONSES: {"type": "response.completed", "response": {**_RESPONSE, "output": [text], "usage": {"input_tokens": 7}}},
+        RESPONSES: {
+            "type": "response.completed",
+            "response": {**_RESPONSE, "output": [text], "usage": {"input_tokens": 7}},
+        },
         MESSAGES: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}},
     }[path]
     body = stream_of(path, event, done=True)
@@ -1050,7 +1100,9 @@ def test_no_bytes_raise(path: str, stream: bool, chunks: list[bytes]) -> None:
 
 
 _VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
@@ -1069,7 +1121,9 @@ _VALUES = st.recursive(
 @settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(PATHS),
-    st.sampled_from(["response.completed", "response.created", "message_start", "message_delta", "content_block_delta", None]),
+    st.sampled_from(
+        ["response.completed", "response.created", "message_start", "message_delta", "content_block_delta", None]
+    ),
     _VALUES,
 )
 def test_no_json_raises(path: str, kind: str | None, value: Any) -> None:

@@ -1,0 +1,1 @@
+"""What the instrumentation costs, measured on this machine."""

@@ -1,0 +1,66 @@
+"""The README tells the truth: its tables match the code, its files exist, its commands are targets."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from opentelemetry.instrumentation.xai import conventions
+from opentelemetry.instrumentation.xai.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+pytestmark = pytest.mark.skipif(not README.exists(), reason="not a checkout of the repository")
+
+
+def table(name: str) -> str:
+    """The part of the README between two markers."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README.read_text(), re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def test_every_metric_is_in_the_table_and_every_row_is_a_metric() -> None:
+    """Name, instrument and unit of each metric are what the code has."""
+    rows = re.findall(r"^\| `([\w.]+)` \| (\w+), (\S+) \|", table("metrics"), re.MULTILINE)
+    expected = [(metric.name, "histogram", metric.unit) for metric in conventions.HISTOGRAMS]
+    expected += [(metric.name, "counter", metric.unit) for metric in conventions.COUNTERS]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_every_span_attribute_is_in_the_table_and_every_row_is_an_attribute() -> None:
+    """The attributes of a span, and no other."""
+    metric_only = {
+        conventions.TOKEN_TYPE,
+        conventions.TOKEN_MODALITY,
+        conventions.XAI_TOKEN_KIND,
+        conventions.XAI_CACHE_WARM,
+    }
+    known = {
+        value
+        for name, value in vars(conventions).items()
+        if name.isupper() and isinstance(value, str) and re.fullmatch(r"(gen_ai|xai|server|http)\.[\w.]+", value)
+    } | {conventions.ERROR_TYPE}
+    named = {name for name in re.findall(r"`([\w.]+)`", table("spans")) if "." in name}
+    assert named == known - metric_only
+
+
+def test_every_setting_is_in_the_table() -> None:
+    """Keyword and variable of each setting."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", table("settings"), re.MULTILINE)
+    assert sorted(rows) == sorted((field.name, PREFIX + field.name.upper()) for field in dataclasses.fields(Settings))
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of the README and its kin names a file that exists."""
+    for page in [README, *ROOT.glob("examples/*/README.md"), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_make_targets_that_the_pages_name_exist() -> None:
+    """Nobody is sent to a target that is not there."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in (README, ROOT / "CONTRIBUTING.md", *ROOT.glob("examples/*/README.md")):
+        assert set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets, page
