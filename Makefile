@@ -53,4 +53,4 @@ bench: $(VENV)/.developed ## what a call, a chunk and an import cost
 	@$(BIN)/python -m bench
 
 clean: ## remove what the other targets have made
-	@rm -rf $(VENV) .nox .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .nox .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -45,7 +45,9 @@ def test_each_setting(name: str, text: str, expected: Any, caplog: pytest.LogCap
 @pytest.mark.parametrize(("name", "text", "expected"), _VALID)
 def test_the_keyword_comes_first(name: str, text: str, expected: Any) -> None:
     """A keyword precedes its variable, even where the variable is invalid; ``None`` is no keyword."""
-    other = {"hosts": "other", "key": "other", "metric_baggage": "other", "spans": "auto", "conversation_id": "plain"}[name]
+    other = {"hosts": "other", "key": "other", "metric_baggage": "other", "spans": "auto", "conversation_id": "plain"}[
+        name
+    ]
     assert getattr(Settings.read({name: text}, {PREFIX + name.upper(): other}), name) == expected
     assert getattr(Settings.read({name: None}, {PREFIX + name.upper(): text}), name) == expected
 
@@ -103,7 +105,8 @@ def test_an_invalid_setting_gives_one_warning(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("hosts", 5), ("hosts", [5]), ("spans", True), ("conversation_id", ["off"]), ("metric_baggage", 1.5)]
+    ("name", "value"),
+    [("hosts", 5), ("hosts", [5]), ("spans", True), ("conversation_id", ["off"]), ("metric_baggage", 1.5)],
 )
 def test_a_keyword_of_a_wrong_type_gives_one_warning(name: str, value: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Keywords of other types are invalid, not fatal."""
@@ -163,7 +166,16 @@ def test_an_unknown_keyword_gives_one_warning(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("true", True), ("1", True), (" TRUE ", True), ("false", False), ("0", False), ("False", False), ("", None), (None, None)],
+    [
+        ("true", True),
+        ("1", True),
+        (" TRUE ", True),
+        ("false", False),
+        ("0", False),
+        ("False", False),
+        ("", None),
+        (None, None),
+    ],
 )
 def test_enabled(text: str | None, expected: bool | None, caplog: pytest.LogCaptureFixture) -> None:
     """``..._ENABLED`` says yes, no, or nothing."""
@@ -185,12 +197,14 @@ def test_enabled_with_another_value_warns_once(text: str, caplog: pytest.LogCapt
 @settings(max_examples=500, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["HOSTS", "CONVERSATION_ID", "KEY", "SPANS", "LEDGER", "STREAM_USAGE", "METRIC_BAGGAGE", "ENABLED"]),
+        st.sampled_from(
+            ["HOSTS", "CONVERSATION_ID", "KEY", "SPANS", "LEDGER", "STREAM_USAGE", "METRIC_BAGGAGE", "ENABLED"]
+        ),
         st.one_of(
             st.text(max_size=30),
-            st.lists(st.sampled_from(["a", ":", "1", "[", "]", "*", ",", ".", " ", "٣", "99999", "::1", "-"]), max_size=8).map(
-                "".join
-            ),
+            st.lists(
+                st.sampled_from(["a", ":", "1", "[", "]", "*", ",", ".", " ", "٣", "99999", "::1", "-"]), max_size=8
+            ).map("".join),
         ),
     )
 )
@@ -209,9 +223,17 @@ def test_no_text_of_any_variable_raises(variables: dict[str, str]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["hosts", "conversation_id", "key", "spans", "ledger", "stream_usage", "metric_baggage", "other"]),
+        st.sampled_from(
+            ["hosts", "conversation_id", "key", "spans", "ledger", "stream_usage", "metric_baggage", "other"]
+        ),
         st.one_of(
-            st.none(), st.booleans(), st.integers(), st.floats(), st.binary(), st.text(), st.lists(st.text() | st.integers())
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.binary(),
+            st.text(),
+            st.lists(st.text() | st.integers()),
         ),
     )
 )

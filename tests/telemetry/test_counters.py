@@ -32,7 +32,10 @@ _ROUNDS: list[list[tuple[tuple[tuple[str, str], ...], list[Increment]]]] = [
     ],
     [(COMMON, [(names.INPUT_TOKENS, UNKNOWN, 5), (names.CACHE_READ_INPUT_TOKENS, UNKNOWN, 4)])],
     [],
-    [(OTHER, [(names.INPUT_TOKENS, UNKNOWN, 100), (names.COST, (), DOLLAR * 3 // 2)]), (OTHER, [(names.COST, (), DOLLAR // 2)])],
+    [
+        (OTHER, [(names.INPUT_TOKENS, UNKNOWN, 100), (names.COST, (), DOLLAR * 3 // 2)]),
+        (OTHER, [(names.COST, (), DOLLAR // 2)]),
+    ],
 ]
 
 

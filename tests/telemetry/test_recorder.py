@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import Point, Telemetry
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
+from conftest import Point, Telemetry
 from opentelemetry import baggage, context, trace
 from opentelemetry.instrumentation.xai.observation import Ending, Observation, Request, Timeline, Usage
 from opentelemetry.instrumentation.xai.settings import Settings

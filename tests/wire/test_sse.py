@@ -62,22 +62,9 @@ def test_events(content: bytes, events: list[bytes]) -> None:
 
 _PIECES = st.sampled_from(
     [
-        b"data: ",
-        b"data:",
-        b"data",
-        b"\n",
-        b"\n\n",
-        b"\r",
-        b"\r\n",
-        b"\r\n\r\n",
-        b"a",
-        b"{}",
-        b" ",
-        b": c",
-        b"event: x",
-        b"\xef",
+        *(b"data: ", b"data:", b"data", b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", b"a", b"{}", b" ", b": c"),
+        *(b"event: x", b"\xef", b"\xef\xbb\xbf", b"id", b":", b"data: a\n\n", b"data: b\r\n\r\n"),
     ]
-    + [b"\xef\xbb\xbf", b"id", b":", b"data: a\n\n", b"data: b\r\n\r\n"]
 )
 
 
