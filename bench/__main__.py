@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from opentelemetry.instrumentation.xai import XAIInstrumentor
-from opentelemetry.instrumentation.xai.exchange import Exchange
-from opentelemetry.instrumentation.xai.observation import Ending, Request
-from opentelemetry.instrumentation.xai.wire.routes import dialect_of
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from rich.console import Console
 from rich.table import Table
+
+from opentelemetry.instrumentation.xai import XAIInstrumentor
+from opentelemetry.instrumentation.xai.exchange import Exchange
+from opentelemetry.instrumentation.xai.observation import Ending, Request
+from opentelemetry.instrumentation.xai.wire.routes import dialect_of
 
 CHUNKS = 500
 USAGE = {

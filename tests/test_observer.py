@@ -319,9 +319,12 @@ def test_uneventful_chunks_are_passed_over(path: str, watch: Watch, monkeypatch:
     }[path]
     seen: list[bytes] = []
     read = Exchange.bytes_received
-    monkeypatch.setattr(
-        Exchange, "bytes_received", lambda exchange, data, moment: (seen.append(data), read(exchange, data, moment))[1]
-    )
+
+    def noted(exchange: Exchange, data: bytes, moment: int) -> None:
+        seen.append(data)
+        read(exchange, data, moment)
+
+    monkeypatch.setattr(Exchange, "bytes_received", noted)
     call = watch(path, stream=True)
     call.headers_received(200, STREAM)
     for number in range(200):

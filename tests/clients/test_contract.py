@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Telemetry
 from opentelemetry.trace import SpanKind, StatusCode
 
 from clients.drivers import DRIVERS, Call
+from conftest import Telemetry
 
 ENDPOINTS = ("chat", "responses", "messages")
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}

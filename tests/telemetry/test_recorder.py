@@ -79,7 +79,7 @@ def record(telemetry: Telemetry, *observations: Observation, current: Any = None
         recorder.begin(observation.request, STARTED, within).finish(observation)
 
 
-def points(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, Any], float]]]:
+def points(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, Any], Any]]]:
     """Each metric's attributes and sums."""
 
     def total(point: Point) -> float:

@@ -168,7 +168,7 @@ def test_the_result_is_bounded() -> None:
     document = LargeDocument({})
     document.write(deep)
     assert document.close() == b"[" * DEEPEST + b"]" * DEEPEST
-    many = json.dumps({f"k{n}": {f"k{m}": ["x" * 400] * 100 for m in range(100)} for n in range(100)}).encode()
-    document = LargeDocument({f"k{n}": None for n in range(100)})
+    many = json.dumps({f"k{n}": {f"k{m}": ["x" * 400] * 100 for m in range(100)} for n in range(20)}).encode()
+    document = LargeDocument({f"k{n}": None for n in range(20)})
     document.write(many)
     assert len(document.close()) < 140 * 1024

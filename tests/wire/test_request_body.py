@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opentelemetry.instrumentation.xai.wire.request_body import has_earlier_turns, parameters_of, read_request_body
 
-_WRONG = [None, [], {}, "", "x", 1, 1.5, True, -1, [1], {"type": 1}, {"effort": []}, 10**30, 10**400]
+_WRONG: list[Any] = [None, [], {}, "", "x", 1, 1.5, True, -1, [1], {"type": 1}, {"effort": []}, 10**30, 10**400]
 
 
 def parameters(**fields: Any) -> dict[str, Any]:

@@ -19,7 +19,8 @@ def framed(chunks: list[bytes]) -> list[bytes]:
 def reference(content: bytes) -> list[bytes]:
     """The standard's algorithm in its plainest form: lines, fields, blank lines; an event without its end is none."""
     content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    events, data = [], []
+    events: list[bytes] = []
+    data: list[bytes] = []
     for line in content.split(b"\n")[:-1]:
         if not line:
             if data:

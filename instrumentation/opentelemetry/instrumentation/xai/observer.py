@@ -184,7 +184,7 @@ class ObservedCall:
         @guarded
         def record() -> None:
             try:
-                recording.finish(self._exchange.end(Ending.ABANDONED, moment))
+                self._finish(recording, Ending.ABANDONED, moment)
             finally:
                 done.set()
 
@@ -205,14 +205,18 @@ class ObservedCall:
             recording = self._open.pop()
         except IndexError:
             return
-        exchange, moment = self._exchange, self._clock()
+        self._finish(recording, ending, self._clock(), error_type)
+
+    def _finish(self, recording: Recording, ending: Ending, moment: int, error_type: str | None = None) -> None:
+        observation = None
         try:
-            observation = exchange.end(ending, moment, error_type)
-        except Exception:  # what is known is recorded all the same
-            exchange.give_up("fault")
-            recording.finish(exchange.end(ending, moment, error_type))
+            observation = self._exchange.end(ending, moment, error_type)
+        except Exception:  # what is known without the rest of the body is recorded all the same
+            self._exchange.give_up("fault")
+            observation = self._exchange.end(ending, moment, error_type)
             raise
-        recording.finish(observation)
+        finally:
+            recording.finish(observation)
 
 
 def _qualified_name(kind: type) -> str:

@@ -176,15 +176,21 @@ class Recording:
         """The context in which the request is to be sent."""
 
     @guarded
+    @guarded
     def propagate(self, headers: MutableMapping[str, str]) -> None:
         """Write the trace context into a request's headers, as the application's propagators would have it."""
         if self._span is not None:
             propagate.inject(headers, self.within)
 
-    def finish(self, observation: Observation) -> None:
-        """End the span and record the metrics. To be called once."""
+    def finish(self, observation: Observation | None) -> None:
+        """End the span and record the metrics, or end the span alone where there is no observation. To be called once."""
         try:
-            self._recorder.record(observation, self.within)
+            if observation is not None:
+                self._recorder.record(observation, self.within)
         finally:
-            if self._span is not None:
+            if self._span is None:
+                pass
+            elif observation is None:
+                self._span.end()
+            else:
                 self._recorder.finish_span(self._span, observation, self._started)
