@@ -40,8 +40,7 @@ lint: $(VENV)/.developed ## style, and a docstring for every test
 	@$(BIN)/interrogate --quiet tests
 
 types: $(VENV)/.developed ## strict types
-	@$(BIN)/mypy instrumentation examples
-	@$(BIN)/mypy tests bench
+	@$(BIN)/mypy instrumentation examples bench
 
 imports: $(VENV)/.developed ## no file imports from a floor above its own
 	@PYTHONPATH=instrumentation $(BIN)/lint-imports --no-cache

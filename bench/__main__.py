@@ -66,7 +66,7 @@ def library() -> ModuleType:
     try:
         import httpx2
 
-        return httpx2  # type: ignore[no-any-return]
+        return httpx2
     except ImportError:
         import httpx
 

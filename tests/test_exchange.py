@@ -903,7 +903,7 @@ _STREAMS = {
 def test_passing_over_uneventful_chunks_loses_nothing(path: str, alike: bool) -> None:
     """A stream is the same observation, moments included, whether uneventful chunks are handed in or passed over."""
 
-    @settings(max_examples=600 if alike else 300, deadline=None)
+    @settings(max_examples=400 if alike else 200, deadline=None)
     @given(_chunks(_STREAMS[path, alike]), st.sampled_from([Ending.COMPLETE, Ending.ABANDONED]))
     def check(chunks: list[bytes], ending: Ending) -> None:
         seen = []

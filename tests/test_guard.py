@@ -30,7 +30,7 @@ def other(error: Exception) -> None:
 
 def test_what_succeeds_is_passed_on(caplog: pytest.LogCaptureFixture) -> None:
     """A guarded function has its own name, documentation, arguments and result."""
-    assert fragile(None, value=8) == 8
+    assert fragile(None, 8) == 8
     assert fragile.__name__ == "fragile"
     assert fragile.__doc__ == "Raise what is given, or return the value."
     assert caplog.records == []

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import opentelemetry
 import pytest
-from opentelemetry.instrumentation import xai
 from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
+
+import opentelemetry
+from opentelemetry.instrumentation import xai
 
 DISTRIBUTION = "opentelemetry-instrumentation-xai"
 HERE = Path(__file__).parent

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opentelemetry.instrumentation.xai import XAIInstrumentor, exchange, observer
-from opentelemetry.instrumentation.xai.settings import Settings
 
 from conftest import Telemetry
+from opentelemetry.instrumentation.xai import XAIInstrumentor, exchange, observer
+from opentelemetry.instrumentation.xai.settings import Settings
 
 httpx = pytest.importorskip("httpx")
 

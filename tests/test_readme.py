@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from opentelemetry.instrumentation.xai import conventions
 from opentelemetry.instrumentation.xai.settings import PREFIX, Settings
 

@@ -64,7 +64,7 @@ class Exchange:
         self._framer: EventFramer | None = None
         self._body = bytearray()
         self._large: LargeDocument | None = None
-        self._repetition = Repetition()
+        self._repetition: Repetition | None = None
         self.uneventful: Form | None = None
         """The form of chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
         self._first_chunk: int | None = None
@@ -98,6 +98,7 @@ class Exchange:
         media_type = headers.get(b"content-type", b"")
         if b"text/event-stream" in media_type or (self._request.stream and not media_type):
             self._framer = EventFramer(self._dialect.event_shape)
+            self._repetition = Repetition()
         elif not self._request.stream:
             self._server_time_to_first_token = _seconds(headers.get(b"x-metrics-ttft-ms"))
         self._coding = headers.get(b"content-encoding")
@@ -193,7 +194,7 @@ class Exchange:
                     self._first_answer_token = moment
                 if answer.terminal:
                     return
-        if not framer.between_events or self._decoder is not None:
+        if not framer.between_events or self._decoder is not None or self._repetition is None:
             self.uneventful = None
             return
         if starts_an_event and answer.text and not answer.news:

@@ -28,6 +28,8 @@ from .wire.request_body import has_earlier_turns, parameters_of, read_request_bo
 from .wire.routes import Hosts, dialect_of
 
 _LONGEST_NAME = 256
+_CONVERSATION = b"x-grok-conv-id"
+_RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
 _PATIENCE_S = 0.05
 
 
@@ -76,8 +78,8 @@ class Observer:
         if dialect is None or not self.hosts.speaks(host, port):
             return None
         current = context.get_current()
-        if is_enclosed(current) or not is_http_instrumentation_enabled():
-            return None
+        if current and (is_enclosed(current) or not is_http_instrumentation_enabled()):
+            return None  # an empty context, which is the most frequent one, suppresses nothing
         request = _read_request(dialect, host, port, headers, body)
         started, issued = self._wall_clock(), self._clock()
         recording = self._recorder.begin(request, started, current)
@@ -98,21 +100,13 @@ class ObservedCall:
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
         self._token: Token[Context] | None = context.attach(recording.within)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the call has ended, so that it need not be told of anything any more."""
-        return not self._open
-
-    @property
-    def is_streamed(self) -> bool:
-        """Whether the answer is a stream of events, so that the moments of its bytes matter."""
-        return self._exchange.streamed
-
     @guarded
-    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """The answer's headers came."""
+    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """The answer's headers came; says whether a stream of events follows, whose bytes' moments matter."""
         self._sent()
-        self._exchange.headers_received(status_code, {name.lower(): value for name, value in headers})
+        exchange = self._exchange
+        exchange.headers_received(status_code, {name.lower(): value for name, value in headers})
+        return exchange.streamed
 
     def bytes_received(self, chunk: bytes) -> None:
         """Bytes of the body came. Called for each chunk of a stream, so the guard is written out."""
@@ -133,23 +127,25 @@ class ObservedCall:
     def _decode(self, chunk: bytes) -> None:
         if self._open:
             exchange = self._exchange
-            exchange.bytes_received(chunk, self._clock())
+            moment = self._clock()
+            exchange.bytes_received(chunk, moment)
             self._uneventful = exchange.uneventful
             if exchange.terminated:
                 self._uneventful = None
-                self._end(Ending.COMPLETE)
+                self._end(Ending.COMPLETE, moment)
 
     @guarded
     def finished(self, content: bytes | None = None) -> None:
-        """The body came to its end; ``content`` is the whole of it where it was not handed in chunk by chunk."""
+        """The body came to its end; ``content`` is the whole of it, plain, in case it was not handed in by chunks."""
+        moment = self._clock()
         try:
             if content is not None and self._open:
-                self._exchange.content_received(content, self._clock())
+                self._exchange.content_received(content, moment)
         except Exception:
             self._exchange.give_up("fault")
             raise
         finally:
-            self._end(Ending.COMPLETE)
+            self._end(Ending.COMPLETE, moment)
 
     @guarded
     def failed(self, error: BaseException) -> None:
@@ -157,15 +153,16 @@ class ObservedCall:
         if isinstance(error, GeneratorExit):
             self.abandoned()  # thrown away, maybe in another context: nothing is detached
             return
+        moment = self._clock()
         self._sent()
         if not isinstance(error, Exception):
-            self._end(Ending.ABANDONED)  # cancelled: the caller's own wish
+            self._end(Ending.ABANDONED, moment)  # cancelled: the caller's own wish
         elif isinstance(error, self._failures.timeout):
-            self._end(Ending.FAILED, names.TIMEOUT)
+            self._end(Ending.FAILED, moment, names.TIMEOUT)
         elif self._exchange.in_body and isinstance(error, self._failures.transport):
-            self._end(Ending.FAILED, names.STREAM_INTERRUPTED)
+            self._end(Ending.FAILED, moment, names.STREAM_INTERRUPTED)
         else:
-            self._end(Ending.FAILED, _qualified_name(type(error)))
+            self._end(Ending.FAILED, moment, _qualified_name(type(error)))
 
     @guarded
     def abandoned(self) -> None:
@@ -200,12 +197,12 @@ class ObservedCall:
         if token is not None:
             context.detach(token)
 
-    def _end(self, ending: Ending, error_type: str | None = None) -> None:
+    def _end(self, ending: Ending, moment: int, error_type: str | None = None) -> None:
         try:
             recording = self._open.pop()
         except IndexError:
             return
-        self._finish(recording, ending, self._clock(), error_type)
+        self._finish(recording, ending, moment, error_type)
 
     def _finish(self, recording: Recording, ending: Ending, moment: int, error_type: str | None = None) -> None:
         observation = None
@@ -227,9 +224,13 @@ def _read_request(
     dialect: Dialect, host: str, port: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None
 ) -> Request:
     """The facts of a request, of its headers two."""
-    lowered = {name.lower(): value for name, value in headers}
-    header_id = lowered.get(b"x-grok-conv-id", b"").decode("utf-8", "replace")[:_LONGEST_NAME] or None
-    retries = lowered.get(b"x-stainless-retry-count", b"")
+    header_id, retries = None, b""
+    for name, value in headers:
+        size = len(name)  # cheaper to compare than names, of which there are twenty
+        if size == len(_CONVERSATION) and name.lower() == _CONVERSATION:
+            header_id = value.decode("utf-8", "replace")[:_LONGEST_NAME] or None
+        elif size == len(_RETRIES) and name.lower() == _RETRIES:
+            retries = value
     fields = read_request_body(body or b"")
     key = fields.prompt_cache_key
     body_id = key[:_LONGEST_NAME] if type(key) is str and key else None

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ..guard import fault, guarded
-from ..observer import Failures, ObservedCall
+from ..observer import Failures, ObservedCall, Observer
 from . import CurrentObserver
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -82,7 +82,9 @@ class _Library:
         """The wrapper of ``Client.send``. A plain function: bystanders pay a third of what a proxy object costs."""
 
         def send(client: Any, *args: Any, **kwargs: Any) -> Any:
-            call = self._begin(args, kwargs) if self._may_be_ours(args, kwargs) else None
+            request = args[0] if args else kwargs.get("request")
+            observer = self._observer_of(request)
+            call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return original(client, *args, **kwargs)
             streamed = kwargs.get("stream", False)
@@ -91,7 +93,7 @@ class _Library:
             except BaseException as error:
                 call.failed(error)
                 raise
-            self._arrived(call, response, self._tap, streamed=streamed)
+            self._arrived(call, response, self._tap, streamed)
             if not streamed:
                 try:
                     response.read()
@@ -99,7 +101,7 @@ class _Library:
                     call.failed(error)
                     response.close()
                     raise
-                self._read(call, response)
+                call.finished(getattr(response, "_content", None))
             return response
 
         return send
@@ -108,7 +110,9 @@ class _Library:
         """The wrapper of ``AsyncClient.send``."""
 
         async def send(client: Any, *args: Any, **kwargs: Any) -> Any:
-            call = self._begin(args, kwargs) if self._may_be_ours(args, kwargs) else None
+            request = args[0] if args else kwargs.get("request")
+            observer = self._observer_of(request)
+            call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return await original(client, *args, **kwargs)
             streamed = kwargs.get("stream", False)
@@ -117,7 +121,7 @@ class _Library:
             except BaseException as error:
                 call.failed(error)
                 raise
-            self._arrived(call, response, self._async_tap, streamed=streamed)
+            self._arrived(call, response, self._async_tap, streamed)
             if not streamed:
                 try:
                     await response.aread()
@@ -125,26 +129,23 @@ class _Library:
                     call.failed(error)
                     await response.aclose()
                     raise
-                self._read(call, response)
+                call.finished(getattr(response, "_content", None))
             return response
 
         return send
 
-    def _may_be_ours(self, args: Any, kwargs: Any) -> bool:
-        """Whether a request goes to a host that is watched. All that other traffic pays, so the guard is written out."""
+    def _observer_of(self, request: Any) -> Observer | None:
+        """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
         try:
             observer = self._current()
-            return observer is not None and observer.hosts[(args[0] if args else kwargs["request"]).url.host]
+            if observer is not None and observer.hosts[request.url.host]:
+                return observer
         except Exception as error:
-            fault("_Library._may_be_ours", error)
-            return False
+            fault("_Library._observer_of", error)
+        return None
 
     @guarded
-    def _begin(self, args: Any, kwargs: Any) -> ObservedCall | None:
-        observer = self._current()
-        if observer is None:
-            return None
-        request = args[0] if args else kwargs["request"]
+    def _begin(self, observer: Observer, request: Any) -> ObservedCall | None:
         url = request.url
         return observer.watch(
             request.method,
@@ -152,25 +153,19 @@ class _Library:
             url.port or _DEFAULT_PORTS.get(url.scheme, 443),
             url.path,
             request.headers.raw,
-            getattr(request, "content", None) if hasattr(request, "_content") else None,
+            getattr(request, "_content", None),
             request.headers,
             self._failures,
         )
 
     @guarded
-    def _arrived(self, call: ObservedCall, response: Any, tap: Any, *, streamed: bool) -> None:
+    def _arrived(self, call: ObservedCall, response: Any, tap: Any, streamed: bool) -> None:
         """The headers are here: see to it that the body will be seen."""
-        call.headers_received(response.status_code, response.headers.raw)
+        has_events = call.headers_received(response.status_code, response.headers.raw)
         if response.is_stream_consumed:
-            self._read(call, response)
-        elif streamed or call.is_streamed:
-            response.stream = tap(response.stream, call)
-
-    @guarded
-    def _read(self, call: ObservedCall, response: Any) -> None:
-        """The body has been read: take it, unless the tap or an event hook did."""
-        if not call.is_over:
             call.finished(getattr(response, "_content", None))
+        elif streamed or has_events:
+            response.stream = tap(response.stream, call)
 
 
 def _tap_of(stream_type: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator
 
 from .. import conventions as names
 from ..observation import AttributeValue, Observation, Request, Timeline, Usage
@@ -54,7 +53,7 @@ def answer_attributes(observation: Observation, settings: Settings) -> dict[str,
     if request.conversation_id is None and observation.conversation_id is not None:
         _conversation(attributes, observation.conversation_id, names.SOURCE_RESPONSE, settings)
     if usage is not None:
-        attributes.update(_usage_attributes(usage))
+        _add_usage(attributes, usage)
     if observation.streamed:
         timeline = observation.timeline
         for name, moment in (
@@ -67,17 +66,17 @@ def answer_attributes(observation: Observation, settings: Settings) -> dict[str,
     return attributes
 
 
-def _usage_attributes(usage: Usage) -> Iterator[tuple[str, AttributeValue]]:
-    for name, tokens in (
-        (names.USAGE_INPUT_TOKENS, usage.input_tokens),
-        (names.USAGE_OUTPUT_TOKENS, usage.output_tokens),
-        (names.USAGE_CACHE_READ_INPUT_TOKENS, usage.cached_tokens),
-        (names.USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning_tokens),
-    ):
-        if tokens is not None:
-            yield name, tokens
+def _add_usage(attributes: dict[str, AttributeValue], usage: Usage) -> None:
+    if usage.input_tokens is not None:
+        attributes[names.USAGE_INPUT_TOKENS] = usage.input_tokens
+    if usage.output_tokens is not None:
+        attributes[names.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+    if usage.cached_tokens is not None:
+        attributes[names.USAGE_CACHE_READ_INPUT_TOKENS] = usage.cached_tokens
+    if usage.reasoning_tokens is not None:
+        attributes[names.USAGE_REASONING_OUTPUT_TOKENS] = usage.reasoning_tokens
     if usage.cost_ticks is not None:
-        yield names.XAI_COST_USD, usage.cost_ticks / names.TICKS_PER_USD
+        attributes[names.XAI_COST_USD] = usage.cost_ticks / names.TICKS_PER_USD
 
 
 def is_warm(observation: Observation) -> bool | None:

@@ -24,6 +24,7 @@ from ..observation import AttributeValue
 
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 Increment: TypeAlias = tuple[Counter, Attributes, int]
+_PARTS = {counter.name: counter.parts for counter in COUNTERS}
 _Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
 
 
@@ -32,7 +33,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[Attributes, dict[tuple[Counter, Attributes], int]] = {}
+        self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
         if hasattr(os, "register_at_fork"):
@@ -48,7 +49,7 @@ class Counters:
             if row is None:
                 row = self._rows[common] = {}
             for counter, further, amount in increments:
-                key = (counter, further)
+                key = (counter.name, further)
                 row[key] = row.get(key, 0) + amount
 
     def register(self, meter: Meter) -> None:
@@ -82,7 +83,8 @@ class Counters:
     def _taken(self) -> _Snapshot:
         snapshot: dict[str, list[tuple[dict[str, AttributeValue], float]]] = {}
         for common, row in self._rows.items():
-            for (counter, further), parts in row.items():
-                value = parts if counter.parts == 1 else parts / counter.parts
-                snapshot.setdefault(counter.name, []).append((dict(common + further), value))
+            for (name, further), sum_of_parts in row.items():
+                parts = _PARTS[name]
+                value = sum_of_parts if parts == 1 else sum_of_parts / parts
+                snapshot.setdefault(name, []).append((dict(common + further), value))
         return snapshot

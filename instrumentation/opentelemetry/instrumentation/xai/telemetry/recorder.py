@@ -35,6 +35,10 @@ def is_enclosed(current: Context) -> bool:
     return _ENCLOSED in current
 
 
+def _enclosing(current: Context) -> Context:
+    return Context({**current, _ENCLOSED: True})
+
+
 class Recorder:
     """Starts recordings. One for each ``instrument()``."""
 
@@ -62,7 +66,7 @@ class Recorder:
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
         """Start the span of an exchange as a child of ``current``; ``started`` is in nanoseconds since the epoch."""
         if self._tracer is None:
-            return Recording(self, None, context.set_value(_ENCLOSED, True, current), started)
+            return Recording(self, None, _enclosing(current), started)
         name = request.operation if request.model is None else f"{request.operation} {request.model}"
         span = self._tracer.start_span(
             name,
@@ -71,19 +75,19 @@ class Recorder:
             attributes=request_attributes(request, self._settings),
             start_time=started,
         )
-        within = context.set_value(_ENCLOSED, True, trace.set_span_in_context(span, current))
-        return Recording(self, span, within, started)
+        return Recording(self, span, trace.set_span_in_context(span, _enclosing(current)), started)
 
-    def finish_span(self, span: trace.Span, observation: Observation, started: int) -> None:
+    def finish_span(self, span: trace.Span, observation: Observation | None, started: int) -> None:
         """Set what was learned and end the span at the moment at which the exchange ended."""
+        ended = None
         try:
-            if span.is_recording():
+            if observation is not None:
+                ended = started + observation.timeline.ended - observation.timeline.issued
                 span.set_attributes(answer_attributes(observation, self._settings))
                 if observation.ending in _FAILED:
                     span.set_status(Status(StatusCode.ERROR))
         finally:
-            timeline = observation.timeline
-            span.end(started + timeline.ended - timeline.issued)
+            span.end(ended)
 
     def record(self, observation: Observation, within: Context) -> None:
         """Record the metrics of an exchange in the context of its span."""
@@ -176,7 +180,6 @@ class Recording:
         """The context in which the request is to be sent."""
 
     @guarded
-    @guarded
     def propagate(self, headers: MutableMapping[str, str]) -> None:
         """Write the trace context into a request's headers, as the application's propagators would have it."""
         if self._span is not None:
@@ -188,9 +191,5 @@ class Recording:
             if observation is not None:
                 self._recorder.record(observation, self.within)
         finally:
-            if self._span is None:
-                pass
-            elif observation is None:
-                self._span.end()
-            else:
+            if self._span is not None:
                 self._recorder.finish_span(self._span, observation, self._started)

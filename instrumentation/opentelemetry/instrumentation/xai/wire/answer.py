@@ -62,9 +62,8 @@ class Answer:
         if type(reason) is str and reason:
             self.finish_reasons[index] = reason[:_LONGEST_NAME]
             self.news = True
-        elif index not in self.finish_reasons:
-            self.finish_reasons[index] = None
-            self.news = True
+        else:
+            self.finish_reasons.setdefault(index, None)
 
     def used(self, usage: Usage | None) -> None:
         """Note a usage report: the last one stands, but a cost once known is never lowered."""

@@ -66,7 +66,11 @@ class ChatCompletions:
     event_shape: ClassVar[Shape] = _SHAPE
 
     def read_body(self, document: bytes, answer: Answer) -> None:
-        body = _decode_body(document)
+        try:
+            body: _Body | _Completion = _decode_body(document)
+        except msgspec.ValidationError:  # choices of an unknown kind: all else may be as it should
+            body = _decode_chunk(document)
+            body.choices = None
         answer.named(body.id, body.model)
         for choice in body.choices or ():
             answer.finished(choice.index, choice.finish_reason)

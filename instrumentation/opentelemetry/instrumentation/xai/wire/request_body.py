@@ -147,7 +147,10 @@ _values_of = attrgetter(*(field for field, _, _ in _PARAMETERS))
 def parameters_of(body: RequestBody) -> dict[str, AttributeValue]:
     """The request's settings by the conventions' names; what is absent or of a wrong type is left out."""
     found: dict[str, AttributeValue] = {}
-    for value, (_, attribute, read) in zip(_values_of(body), _PARAMETERS, strict=True):
+    values = _values_of(body)
+    if values.count(None) == len(values):
+        return found
+    for value, (_, attribute, read) in zip(values, _PARAMETERS, strict=True):
         if value is not None:
             known = read(value)
             if known is not None:

@@ -4,6 +4,7 @@ Events are told apart by ``type`` in the data: xAI may leave out the ``event:`` 
 terminal event alone; ``response.created`` and ``response.in_progress`` carry a response without it.
 """
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import msgspec
@@ -80,8 +81,9 @@ class Responses:
         elif kind == "error":
             answer.failed()
         elif event.response is not _ABSENT and (kind == "response.created" or kind in _TERMINAL):
-            self.read_body(event.response, answer)
-            if kind == "response.failed":
-                answer.failed()
             if kind in _TERMINAL:
                 answer.ended()
+            if kind == "response.failed":
+                answer.failed()
+            with suppress(msgspec.ValidationError):  # a null in its place
+                self.read_body(event.response, answer)
