@@ -15,7 +15,7 @@ def _quiet_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @guarded
-def fragile(error: BaseException | None, *, value: int = 7) -> int:
+def fragile(error: BaseException | None, value: int = 7) -> int:
     """Raise what is given, or return the value."""
     if error is not None:
         raise error
