@@ -308,9 +308,12 @@ def test_the_first_token_is_the_first_that_is_not_empty(
     trouble = "empty_at=50, reasoning_at=200, answer_at=400"
     driver.read(make(endpoint, streamed=True, trouble=trouble))
     attributes = observed.attributes()
-    assert 0.045 <= attributes["gen_ai.response.time_to_first_chunk"] < 0.19
-    assert 0.195 <= attributes["xai.response.time_to_first_token"] < 0.39
-    assert 0.395 <= attributes["xai.response.time_to_first_answer_token"] < 1.0
+    chunk = attributes["gen_ai.response.time_to_first_chunk"]
+    token = attributes["xai.response.time_to_first_token"]
+    answer = attributes["xai.response.time_to_first_answer_token"]
+    assert (chunk >= 0.045, token >= 0.195, answer >= 0.395) == (True, True, True)
+    assert token - chunk > 0.075  # 0.15 on an idle machine
+    assert answer - token > 0.1  # 0.2
     kinds = {
         point.attributes["xai.token.kind"]: point.total
         for point in observed.metrics()["xai.client.time_to_first_token"]
