@@ -78,6 +78,10 @@ class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
+        self._switch_on(kwargs)
+
+    @guarded  # an exception here would keep OpenTelemetry's loader from all other instrumentations
+    def _switch_on(self, kwargs: dict[str, Any]) -> None:
         if is_enabled() is False:
             _logger.debug("%s switches the instrumentation off.", ENABLED)
             return
