@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.xai.exchange import Exchange
 from opentelemetry.instrumentation.xai.observation import Ending
 from opentelemetry.instrumentation.xai.observer import Failures, ObservedCall, Observer
 from opentelemetry.instrumentation.xai.settings import Settings
+from opentelemetry.instrumentation.xai.tap import tap
 from opentelemetry.instrumentation.xai.telemetry.recorder import Recorder, Recording
 from opentelemetry.instrumentation.xai.wire.chat_completions import ChatCompletions
 
@@ -325,10 +326,9 @@ def test_uneventful_chunks_are_passed_over(path: str, watch: Watch, monkeypatch:
     monkeypatch.setattr(Exchange, "bytes_received", noted)
     call = watch(path, stream=True)
     call.headers_received(200, STREAM)
-    for number in range(200):
-        call.bytes_received((text % number).encode())
+    chunks = [(text % number).encode() for number in range(200)]
+    assert list(tap(call, chunks)) == chunks
     assert len(seen) < 8
-    call.bytes_received(b"data: [DONE]\n\n")
     assert not call._open
 
 

@@ -112,7 +112,24 @@ class Raw:
         return _seen(work)
 
 
-class AsyncRaw(Raw):
+class _Cancels:
+    """What asynchronous drivers can do beside."""
+
+    _read: Callable[[Call, list[Any]], Coroutine[Any, Any, None]]
+
+    def cancel(self, call: Call, after: float) -> Seen:
+        """Cancel the task that makes the call."""
+
+        async def work(pieces: list[Any]) -> None:
+            task = asyncio.create_task(self._read(call, pieces))
+            await asyncio.sleep(after)
+            task.cancel()
+            await task
+
+        return _seen(lambda pieces: _run(work(pieces)))
+
+
+class AsyncRaw(_Cancels, Raw):
     """httpx or httpx2, asynchronous."""
 
     asynchronous = True
@@ -152,17 +169,6 @@ class AsyncRaw(Raw):
                 gc.collect()
                 await asyncio.sleep(0)
             await client.aclose()
-
-        return _seen(lambda pieces: _run(work(pieces)))
-
-    def cancel(self, call: Call, after: float) -> Seen:
-        """Cancel the task that makes the call."""
-
-        async def work(pieces: list[Any]) -> None:
-            task = asyncio.create_task(self._read(call, pieces))
-            await asyncio.sleep(after)
-            task.cancel()
-            await task
 
         return _seen(lambda pieces: _run(work(pieces)))
 
@@ -229,7 +235,7 @@ class OpenAI:
         return _seen(work)
 
 
-class AsyncOpenAI(OpenAI):
+class AsyncOpenAI(_Cancels, OpenAI):
     """The openai SDK, asynchronous."""
 
     asynchronous = True
@@ -270,17 +276,6 @@ class AsyncOpenAI(OpenAI):
                 gc.collect()
                 await asyncio.sleep(0)
             await client.close()
-
-        return _seen(lambda pieces: _run(work(pieces)))
-
-    def cancel(self, call: Call, after: float) -> Seen:
-        """Cancel the task that makes the call."""
-
-        async def work(pieces: list[Any]) -> None:
-            task = asyncio.create_task(self._read(call, pieces))
-            await asyncio.sleep(after)
-            task.cancel()
-            await task
 
         return _seen(lambda pieces: _run(work(pieces)))
 

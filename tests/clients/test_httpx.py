@@ -1,6 +1,7 @@
 """What applications of httpx and httpx2 rely on, and what must not change when they are observed."""
 
 import asyncio
+import copy
 import datetime
 import gc
 import gzip
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -298,6 +300,56 @@ def test_http2_is_observed(lib: Any, observed: Telemetry) -> None:
     assert all(dict(span.attributes or {})["gen_ai.response.finish_reasons"] == ("stop",) for span in observed.spans)
 
 
+def test_a_stream_object_can_be_copied_and_read_by_itself(lib: Any, observed: Telemetry) -> None:
+    """The stream that we put in place is as good as the library's: copied, or read without its response."""
+    headers = {"content-type": "text/event-stream"}
+    with lib.Client(transport=mock_of(lib, content=iter(EVENTS), headers=headers)) as client:
+        response = client.send(client.build_request("POST", URL, json={**BODY, "stream": True}), stream=True)
+        assert type(copy.copy(response.stream)) is type(response.stream)
+        chunks = iter(response.stream)
+        del response
+        gc.collect()
+        assert list(chunks) == EVENTS
+    assert [dict(span.attributes or {})["gen_ai.response.finish_reasons"] for span in observed.spans] == [("stop",)]
+
+
+def test_headers_are_read_leniently(lib: Any, observed: Telemetry) -> None:
+    """A media type in any case; several lines of one header are one list."""
+    coded = zlib.compress(gzip.compress(b"".join(EVENTS)))
+    headers = [("Content-Type", "Text/Event-Stream"), ("Content-Encoding", "gzip"), ("Content-Encoding", "deflate")]
+    with lib.Client(transport=mock_of(lib, content=iter([coded]), headers=headers)) as client:
+        client.post(URL, json={**BODY, "stream": True})
+    assert observed.attributes()["gen_ai.usage.input_tokens"] == 7
+
+
+def test_what_the_server_says_is_bounded(lib: Any, observed: Telemetry) -> None:
+    """However long the names in an answer are, the span's are not."""
+    long = "x" * 100_000
+    answer = {"id": long, "model": long, "status": long, "prompt_cache_key": long, "usage": {"input_tokens": 1}}
+    with lib.Client(transport=mock_of(lib, json=answer, headers={"x-request-id": long})) as client:
+        client.post("https://api.x.ai/v1/responses", json={"model": long, "previous_response_id": long})
+    assert max(len(str(value)) for value in observed.attributes().values()) <= 300
+
+
+def test_a_coroutine_that_is_thrown_away_leaves_the_context_clean(lib: Any, observed: Telemetry) -> None:
+    """A call that is driven by hand and closed in mid-send does not stay the current span."""
+
+    class Never(lib.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, _request: Any) -> Any:
+            await Forever()
+
+    class Forever:
+        def __await__(self) -> Iterator[None]:
+            yield
+
+    before = context.get_current()
+    work = lib.AsyncClient(transport=Never()).post(URL, json=BODY)
+    work.send(None)
+    work.close()
+    assert context.get_current() == before
+    assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
+
+
 # --- what is not ours is left alone -------------------------------------------------------------------------------------
 
 
@@ -559,7 +611,7 @@ assert hasattr(lib.Client.send, "__wrapped__")
 # --- our own faults --------------------------------------------------------------------------------------------------------------
 
 MOMENTS = [
-    "opentelemetry.instrumentation.xai.observer._read_request",
+    "opentelemetry.instrumentation.xai.observer.read_request",
     "opentelemetry.instrumentation.xai.telemetry.recorder.Recorder.begin",
     "opentelemetry.propagate.inject",
     "opentelemetry.instrumentation.xai.exchange.Exchange.headers_received",

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.metrics.view import View
 
 from opentelemetry.instrumentation.xai import conventions as names
-from opentelemetry.instrumentation.xai.telemetry.counters import Counters, Increment
+from opentelemetry.instrumentation.xai.telemetry.counters import _MOST_ROWS, Counters, Increment
 from opentelemetry.instrumentation.xai.telemetry.instruments import instruments_of
 
 COMMON = (("gen_ai.request.model", "grok-4.7"), ("server.address", "api.x.ai"))
@@ -320,3 +321,24 @@ print(status)
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.stdout == "7\n", result.stderr
+
+
+def test_rows_are_bounded() -> None:
+    """Beyond the bound, further attributes share one row, as in the SDK; the sum stays whole."""
+    table = Counters()
+    for number in range(_MOST_ROWS + 50):
+        table.add((("server.port", number),), ((names.INPUT_TOKENS, (), 1),))
+    rows = table._read(names.INPUT_TOKENS.name)
+    assert len(rows) == _MOST_ROWS + 1
+    assert sum(value for _, value in rows) == _MOST_ROWS + 50
+    assert ({"otel.metric.overflow": True}, 50) in rows
+
+
+def test_a_provider_that_is_gone_takes_its_table_along() -> None:
+    """Nothing keeps the tables of providers that the application has dropped."""
+    provider = MeterProvider()
+    table = weakref.ref(instruments_of(provider).counters)
+    provider.shutdown()
+    del provider
+    gc.collect()
+    assert table() is None

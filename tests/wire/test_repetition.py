@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.xai.wire import repetition
-from opentelemetry.instrumentation.xai.wire.repetition import Repetition
+from opentelemetry.instrumentation.xai.wire.repetition import Form, Repetition
 
 
 def chunk(event: Any, label: str = "") -> bytes:
@@ -24,19 +24,41 @@ def delta(text: str, kind: str = "response.output_text.delta", **more: Any) -> b
     return chunk({"type": kind, **more, "delta": text})
 
 
-def learned(*chunks: bytes) -> Repetition:
+def data_of(data: bytes) -> bytes:
+    """The data of the one event of a chunk."""
+    return data[data.index(b"data: ") + 6 : -2]
+
+
+class Lesson(Repetition):
+    """A repetition, with the last chunk that taught it."""
+
+    chunk = b""
+
+    def study(self, data: bytes) -> None:
+        """Learn from the event of a chunk."""
+        self.chunk = data
+        self.learn(data_of(data))
+
+    @property
+    def chunk_form(self) -> Form | None:
+        """The form of chunks like the last."""
+        return self.as_chunk(self.chunk, data_of(self.chunk))
+
+
+def learned(*chunks: bytes) -> Lesson:
     """What these chunks teach."""
-    lesson = Repetition()
+    lesson = Lesson()
     for each in chunks:
-        lesson.learn(each)
+        lesson.study(each)
     return lesson
 
 
-def has_form(lesson: Repetition, data: bytes) -> bool:
+def has_form(lesson: Lesson, data: bytes) -> bool:
     """Whether a chunk has the form that was learned: the test that ``ObservedCall`` makes in place."""
-    if lesson.form is None:
+    form = lesson.chunk_form
+    if form is None:
         return False
-    start, end, stop = lesson.form
+    start, end, stop = form
     rest = data.removeprefix(start)
     text = rest.removesuffix(end)
     return rest is not data and text is not rest and stop not in text
@@ -107,23 +129,24 @@ def test_responses_are_learned_from_one() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(delta("a") * 2, id="two-events"),
         pytest.param(delta("a")[:-1], id="no-end"),
         pytest.param(delta("a").replace(b"\n", b"\r\n"), id="other-line-ends"),
         pytest.param(bytearray(delta("a")), id="no-bytes"),
         pytest.param(b"", id="nothing"),
     ],
 )
-def test_only_whole_single_events_teach(other: Any) -> None:
-    """Chunks that are not exactly one event teach nothing."""
-    assert learned(other).form is None
+def test_only_whole_single_events_have_a_form_as_chunks(other: Any) -> None:
+    """A chunk that is not exactly one event, with plain line ends, gives no form of chunks."""
+    lesson = learned(delta("a"))
+    assert lesson.form is not None
+    assert lesson.as_chunk(other, data_of(delta("a"))) is None
 
 
 def test_lessons_end() -> None:
     """A stream that never repeats itself is not studied for ever."""
     lesson = learned(*(chat("a", x=[number]) for number in range(repetition._MOST_LESSONS)))
-    lesson.learn(chat("a"))
-    lesson.learn(chat("b"))
+    lesson.study(chat("a"))
+    lesson.study(chat("b"))
     assert lesson.form is None
 
 

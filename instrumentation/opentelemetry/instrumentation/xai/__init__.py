@@ -7,7 +7,7 @@ floor what
 ===== ========================================================================================================
 6     ``instrumentor``: ``XAIInstrumentor`` switches all on and off
 5     ``clients``: one adapter for each HTTP library, which tells bytes and moments
-4     ``observer``: the only face that adapters see; core, clock and recorder meet here
+4     ``tap``: a body's chunks on their way; ``observer``: the one face of core, clock and recorder
 3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
 2     ``wire``: xAI's wire format, bytes to facts
 1     ``observation``: the nouns that all floors share; ``settings``

@@ -1,7 +1,7 @@
 """One exchange with xAI, from the request's issue to its one end: bytes and moments in, an ``Observation`` out.
 
-It owns the order of things and nothing else: content coding -> framing -> dialect -> answer. It has no clock (moments are
-passed in, nanoseconds of any monotonic clock), no socket, no client library and no idea of spans.
+It owns the order of things and nothing else: content coding -> framing -> dialect -> answer. It has no clock (moments
+are passed in, nanoseconds of any monotonic clock), no socket, no client library and no idea of spans.
 
 Theory. An exchange has three phases: *sending* until ``headers_received``, *body* until a terminal event or ``end``,
 then *over*. What the body says is taken as it comes; why it ended is decided once, in ``end``, by the table of
@@ -64,7 +64,7 @@ class Exchange:
         self._framer: EventFramer | None = None
         self._body = bytearray()
         self._large: LargeDocument | None = None
-        self._repetition: Repetition | None = None
+        self._repetition = Repetition()
         self.uneventful: Form | None = None
         """The form of chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
         self._first_chunk: int | None = None
@@ -95,10 +95,9 @@ class Exchange:
         request_id = headers.get(b"x-request-id")
         if request_id:
             self._request_id = request_id[:_LONGEST_ID].decode("latin-1")
-        media_type = headers.get(b"content-type", b"")
+        media_type = headers.get(b"content-type", b"").lower()
         if b"text/event-stream" in media_type or (self._request.stream and not media_type):
             self._framer = EventFramer(self._dialect.event_shape)
-            self._repetition = Repetition()
         elif not self._request.stream:
             self._server_time_to_first_token = _seconds(headers.get(b"x-metrics-ttft-ms"))
         self._coding = headers.get(b"content-encoding")
@@ -174,8 +173,16 @@ class Exchange:
                 self._body.clear()
 
     def _read_events(self, framer: EventFramer, data: bytes, moment: int) -> None:
-        starts_an_event, answer = framer.between_events, self._answer
+        answer, repetition, aligned = self._answer, self._repetition, framer.between_events
+        form, event, count = repetition.form, b"", 0
         for event in framer.feed(data):
+            count += 1
+            if form is not None:
+                start, end, stop = form
+                rest = event.removeprefix(start)
+                text = rest.removesuffix(end)
+                if rest is not event and text is not rest and stop not in text:
+                    continue
             if self._first_chunk is None:
                 self._first_chunk = moment
             if event.lstrip()[:6] == _DONE:
@@ -194,12 +201,13 @@ class Exchange:
                     self._first_answer_token = moment
                 if answer.terminal:
                     return
-        if not framer.between_events or self._decoder is not None or self._repetition is None:
-            self.uneventful = None
-            return
-        if starts_an_event and answer.text and not answer.news:
-            self._repetition.learn(data)
-        self.uneventful = self._repetition.form
+            elif answer.text:
+                repetition.learn(event)
+                form = repetition.form
+        if self._decoder is None:
+            self.uneventful = (
+                repetition.as_chunk(data, event) if aligned and count == 1 and framer.between_events else None
+            )
 
     def _enlarge(self, data: bytes) -> None:
         if self._large is not None and self._unreadable is None:

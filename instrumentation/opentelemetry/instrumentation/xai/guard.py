@@ -1,14 +1,15 @@
 """The one guard between the application and our own mistakes.
 
 Every call from a client adapter passes it: an ``Exception`` of ours is logged once for each place and kind, and goes no
-further. A ``BaseException`` (cancellation, keyboard interrupt) is never held up. What is logged is where and of which type,
-never the message, which might quote what the application sent.
+further. A ``BaseException`` (cancellation, keyboard interrupt) is never held up. What is logged is where and of which
+type, never the message, which might quote what the application sent.
 """
 
 import functools
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 _logger = logging.getLogger(__name__)
@@ -26,9 +27,13 @@ def fault(place: str, error: Exception) -> None:
     if raise_faults:
         raise error
     kind = (place, type(error).__name__)
-    if kind in _logged or len(_logged) >= _MOST_KINDS:
-        return
-    _logged.add(kind)
+    if kind not in _logged and len(_logged) < _MOST_KINDS:
+        _logged.add(kind)
+        with suppress(Exception):  # a handler of the application's may be broken too
+            _log(place, error)
+
+
+def _log(place: str, error: Exception) -> None:
     where = " < ".join(
         f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
         for frame in reversed(traceback.extract_tb(error.__traceback__, limit=-4))
@@ -43,7 +48,7 @@ def fault(place: str, error: Exception) -> None:
 
 
 def guarded(function: _Function) -> _Function:
-    """Make a function, called by position, safe to call from an application: it returns ``None`` where it fails."""
+    """Make a function that is called by position safe for an application: where it fails, it returns ``None``."""
 
     @functools.wraps(function)
     def guard(*args: Any) -> Any:  # by position only, which is cheaper

@@ -1,4 +1,4 @@
-"""``XAIInstrumentor``: reads the settings, builds the observer, and has the client libraries patched as they are imported."""
+"""``XAIInstrumentor``: reads the settings, builds the observer, and patches client libraries as they are imported."""
 
 import functools
 import logging

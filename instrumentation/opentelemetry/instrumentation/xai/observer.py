@@ -1,7 +1,8 @@
 """The only face that client adapters see: ``Observer.watch`` for a request, and the ``ObservedCall`` it returns.
 
-Here the sans-IO core, the clock and the recorder meet. Every method is guarded, none awaits or blocks, so a synchronous and
-an asynchronous adapter use the same ones and need no error handling for telemetry.
+Here the sans-IO core, the clock and the recorder meet. Every method is guarded and none awaits, so synchronous and
+asynchronous adapters use the same ones and need no error handling for telemetry. Only ``abandoned`` may wait: for
+another thread, and 50 milliseconds at the most.
 """
 
 import _thread
@@ -19,17 +20,13 @@ from opentelemetry import context
 from . import conventions as names
 from .exchange import Exchange
 from .guard import fault, guarded
-from .observation import Ending, Request
+from .observation import Ending
 from .settings import Settings
 from .telemetry.recorder import Recorder, Recording, is_enclosed
-from .wire.dialect import Dialect
 from .wire.repetition import Form
-from .wire.request_body import has_earlier_turns, parameters_of, read_request_body
+from .wire.request import read_request
 from .wire.routes import Hosts, dialect_of
 
-_LONGEST_NAME = 256
-_CONVERSATION = b"x-grok-conv-id"
-_RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
 _PATIENCE_S = 0.05
 
 
@@ -80,7 +77,7 @@ class Observer:
         current = context.get_current()
         if current and (is_enclosed(current) or not is_http_instrumentation_enabled()):
             return None  # an empty context, which is the most frequent one, suppresses nothing
-        request = _read_request(dialect, host, port, headers, body)
+        request = read_request(dialect, host, port, headers, body)
         started, issued = self._wall_clock(), self._clock()
         recording = self._recorder.begin(request, started, current)
         recording.propagate(carrier)
@@ -90,13 +87,14 @@ class Observer:
 class ObservedCall:
     """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
 
-    __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token", "_uneventful")
+    __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token", "uneventful")
 
     def __init__(self, exchange: Exchange, recording: Recording, clock: Callable[[], int], failures: Failures) -> None:
         self._exchange = exchange
         self._clock = clock
         self._failures = failures
-        self._uneventful: Form | None = None
+        self.uneventful: Form | None = None
+        """The form of chunks that tell nothing new, of which the call need not be told. Changes with each one it is."""
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
         self._token: Token[Context] | None = context.attach(recording.within)
 
@@ -105,34 +103,23 @@ class ObservedCall:
         """The answer's headers came; says whether a stream of events follows, whose bytes' moments matter."""
         self._sent()
         exchange = self._exchange
-        exchange.headers_received(status_code, {name.lower(): value for name, value in headers})
+        exchange.headers_received(status_code, _lowered(headers))
         return exchange.streamed
 
     def bytes_received(self, chunk: bytes) -> None:
-        """Bytes of the body came. Called for each chunk of a stream, so the guard is written out."""
+        """Bytes of the body came, as they were on the wire."""
         try:
-            form = self._uneventful
-            if form is not None:
-                start, end, stop = form
-                rest = chunk.removeprefix(start)
-                text = rest.removesuffix(end)
-                if rest is not chunk and text is not rest and stop not in text:
-                    return
-            self._decode(chunk)
+            if self._open:
+                exchange, moment = self._exchange, self._clock()
+                exchange.bytes_received(chunk, moment)
+                self.uneventful = exchange.uneventful
+                if exchange.terminated:
+                    self.uneventful = None
+                    self._end(Ending.COMPLETE, moment)
         except Exception as error:
             self._exchange.give_up("fault")
-            self._uneventful = None
+            self.uneventful = None
             fault("ObservedCall.bytes_received", error)
-
-    def _decode(self, chunk: bytes) -> None:
-        if self._open:
-            exchange = self._exchange
-            moment = self._clock()
-            exchange.bytes_received(chunk, moment)
-            self._uneventful = exchange.uneventful
-            if exchange.terminated:
-                self._uneventful = None
-                self._end(Ending.COMPLETE, moment)
 
     @guarded
     def finished(self, content: bytes | None = None) -> None:
@@ -150,8 +137,10 @@ class ObservedCall:
     @guarded
     def failed(self, error: BaseException) -> None:
         """Sending or receiving raised ``error``, which the adapter raises on."""
-        if isinstance(error, GeneratorExit):
-            self.abandoned()  # thrown away, maybe in another context: nothing is detached
+        if isinstance(error, GeneratorExit):  # thrown away, maybe in another context, where nothing may be detached
+            if self._open and context.get_current() is self._open[0].within:
+                self._sent()
+            self.abandoned()
             return
         moment = self._clock()
         self._sent()
@@ -166,7 +155,7 @@ class ObservedCall:
 
     @guarded
     def abandoned(self) -> None:
-        """The application closed the answer before its end, which is its right, or has forgotten it.
+        """The application closed or forgot the answer before its end, which is its right.
 
         The garbage collector closes generators and calls finalisers at any point of any code, perhaps while this very
         thread holds a lock that recording needs. So another thread records, and this one waits a moment for it: long
@@ -220,39 +209,10 @@ def _qualified_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _read_request(
-    dialect: Dialect, host: str, port: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None
-) -> Request:
-    """The facts of a request, of its headers two."""
-    header_id, retries = None, b""
+def _lowered(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by their names in lower case; of several of one name, all values in a row."""
+    lowered: dict[bytes, bytes] = {}
     for name, value in headers:
-        size = len(name)  # cheaper to compare than names, of which there are twenty
-        if size == len(_CONVERSATION) and name.lower() == _CONVERSATION:
-            header_id = value.decode("utf-8", "replace")[:_LONGEST_NAME] or None
-        elif size == len(_RETRIES) and name.lower() == _RETRIES:
-            retries = value
-    fields = read_request_body(body or b"")
-    key = fields.prompt_cache_key
-    body_id = key[:_LONGEST_NAME] if type(key) is str and key else None
-    source, identity = names.SOURCE_HEADER, header_id
-    if body_id is not None and (header_id is None or dialect.body_first):
-        source, identity = names.SOURCE_BODY, body_id
-    problems = []
-    if identity is None and has_earlier_turns(fields):
-        problems.append(names.PROBLEM_MISSING)
-    if body_id is not None and header_id is None and not dialect.takes_key:
-        problems.append(names.PROBLEM_WRONG_CARRIER)
-    if header_id is not None and body_id is not None and header_id != body_id:
-        problems.append(names.PROBLEM_CONFLICTING)
-    return Request(
-        operation=dialect.operation,
-        host=host,
-        port=port,
-        model=fields.model[:_LONGEST_NAME] if type(fields.model) is str and fields.model else None,
-        stream=fields.stream is True,
-        parameters=parameters_of(fields),
-        conversation_id=identity,
-        conversation_id_source=source if identity is not None else None,
-        problems=tuple(problems),
-        resend_count=int(retries[:9]) if retries.isdigit() else 0,
-    )
+        key = name.lower()
+        lowered[key] = value if key not in lowered else lowered[key] + b", " + value
+    return lowered

@@ -1,8 +1,7 @@
 """The client libraries: one adapter file each, and this table of which module of the application needs which.
 
-An adapter is loaded when the application imports its library, not before. It offers
-``patch(module, current)``, which makes the library's requests known to ``current()``, the observer that is on at the time or
-``None``, and returns a function that puts the originals back.
+An adapter is loaded when the application imports its library, not before. Its ``patch(module, current)`` wraps the
+library and returns what undoes it; ``current()`` is the observer that is on, or ``None``.
 """
 
 from collections.abc import Callable

@@ -1,22 +1,23 @@
 """httpx and httpx2, which have the same API: the module is a parameter.
 
 All requests of either pass ``Client.send`` or ``AsyncClient.send``, whatever transport carries them. We ask the
-original for a streamed response. If the caller wants a stream too, a tap around its byte stream hands each chunk on as it is
-and tells the call of it. If not, we read the response as ``send`` would have, and take its content; only
+original for a streamed response. If the caller wants a stream too, a tap around its byte stream hands each chunk on as
+it is and tells the call of it. If not, we read the response as ``send`` would have, and take its content; only
 server-sent events are tapped even then, since their moments matter.
 
-A response that holds its content already (mock transports, event hooks that read) never touches its stream again, so its
-content is taken too.
+A response that holds its content already (mock transports, event hooks that read) never touches its stream again, so
+its content is taken too.
 """
 
 import functools
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 from ..guard import fault, guarded
 from ..observer import Failures, ObservedCall, Observer
+from ..tap import async_tap, tap
 from . import CurrentObserver
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -27,8 +28,8 @@ _OURS = "_opentelemetry_instrumentation_xai"
 def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
     """Wrap the ``send`` methods of httpx or httpx2 and return what puts the originals back.
 
-    Does nothing for a module without them, as pre-releases of httpx 1.0 are, nor for a class that is wrapped already, as when
-    httpx2's ``alias_httpx()`` shows one module under two names.
+    Does nothing for a module without them, as pre-releases of httpx 1.0 are, nor for a class that is wrapped already,
+    as when httpx2's ``alias_httpx()`` shows one module under two names.
     """
     undo: list[Callable[[], None]] = []
     if all(hasattr(module, name) for name in _NEEDED):
@@ -75,8 +76,8 @@ class _Library:
             timeout=(module.TimeoutException, TimeoutError),
             transport=(module.TransportError, OSError, EOFError),
         )
-        self._tap = _tap_of(module.SyncByteStream)
-        self._async_tap = _async_tap_of(module.AsyncByteStream)
+        self._tapped = _tapped(module.SyncByteStream)
+        self._async_tapped = _async_tapped(module.AsyncByteStream)
 
     def around_send(self, original: Any) -> Any:
         """The wrapper of ``Client.send``. A plain function: bystanders pay a third of what a proxy object costs."""
@@ -93,7 +94,7 @@ class _Library:
             except BaseException as error:
                 call.failed(error)
                 raise
-            self._arrived(call, response, self._tap, streamed)
+            self._arrived(call, response, self._tapped, streamed)
             if not streamed:
                 try:
                     response.read()
@@ -121,7 +122,7 @@ class _Library:
             except BaseException as error:
                 call.failed(error)
                 raise
-            self._arrived(call, response, self._async_tap, streamed)
+            self._arrived(call, response, self._async_tapped, streamed)
             if not streamed:
                 try:
                     await response.aread()
@@ -159,76 +160,63 @@ class _Library:
         )
 
     @guarded
-    def _arrived(self, call: ObservedCall, response: Any, tap: Any, streamed: bool) -> None:
+    def _arrived(self, call: ObservedCall, response: Any, tapped: Any, streamed: bool) -> None:
         """The headers are here: see to it that the body will be seen."""
         has_events = call.headers_received(response.status_code, response.headers.raw)
         if response.is_stream_consumed:
             call.finished(getattr(response, "_content", None))
         elif streamed or has_events:
-            response.stream = tap(response.stream, call)
+            response.stream = tapped(response.stream, call)
 
 
-def _tap_of(stream_type: Any) -> Any:
-    """The tap for a library's synchronous byte streams."""
+def _of_inner(stream: Any, name: str) -> Any:
+    """What the tapped stream has not, the inner one may have: httpx2 keeps the elapsed time there."""
+    if name.startswith("_"):  # not even made yet, as when it is being copied
+        raise AttributeError(name)
+    return getattr(stream._inner, name)  # noqa: SLF001
 
-    class Tap(stream_type):  # type: ignore[misc]
+
+def _tapped(stream_type: Any) -> Any:
+    """A library's synchronous byte stream, with a tap around it."""
+
+    class TappedStream(stream_type):  # type: ignore[misc]
         def __init__(self, inner: Any, call: ObservedCall) -> None:
             self._inner = inner
             self._call = call
-            weakref.finalize(self, call.abandoned)
+            self._forgotten = weakref.finalize(self, call.abandoned)
 
         def __iter__(self) -> Iterator[bytes]:
-            call = self._call
-            received = call.bytes_received
-            try:
-                for chunk in self._inner:
-                    received(chunk)
-                    yield chunk
-            except BaseException as error:
-                call.failed(error)
-                raise
-            call.finished()
+            return tap(self._call, self._inner, self)
 
         def close(self) -> None:
             self._call.abandoned()
+            self._forgotten.detach()
             self._inner.close()
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)  # httpx2 keeps the elapsed time on the stream
+            return _of_inner(self, name)
 
-    return Tap
+    return TappedStream
 
 
-def _async_tap_of(stream_type: Any) -> Any:
-    """The tap for a library's asynchronous byte streams."""
+def _async_tapped(stream_type: Any) -> Any:
+    """A library's asynchronous byte stream, with a tap around it."""
 
-    class AsyncTap(stream_type):  # type: ignore[misc]
+    class AsyncTappedStream(stream_type):  # type: ignore[misc]
         def __init__(self, inner: Any, call: ObservedCall) -> None:
             self._inner = inner
             self._call = call
-            weakref.finalize(self, call.abandoned)
+            self._forgotten = weakref.finalize(self, call.abandoned)
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            call = self._call
-            received = call.bytes_received
-            chunks = self._inner.__aiter__()
-            try:
-                async for chunk in chunks:
-                    received(chunk)
-                    yield chunk
-            except BaseException as error:
-                call.failed(error)
-                raise
-            finally:
-                if isinstance(chunks, AsyncGenerator):
-                    await chunks.aclose()
-            call.finished()
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return async_tap(self._call, self._inner, self)
 
         async def aclose(self) -> None:
             self._call.abandoned()
+            self._forgotten.detach()
             await self._inner.aclose()
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)
+            return _of_inner(self, name)
 
-    return AsyncTap
+    return AsyncTappedStream

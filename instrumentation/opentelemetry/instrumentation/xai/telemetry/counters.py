@@ -5,8 +5,8 @@ tenth of one. What that takes:
 
 * Rows are never removed: the sums are cumulative for the life of the provider, and a row that vanished would look
   like a reset.
-* The counters of one collection come from one snapshot, so that sums that belong together agree. The SDK calls the callbacks of
-  one collection one after the other under its lock; a callback that has served the current snapshot already starts the next.
+* All counters of one collection come from one snapshot, so that sums agree. The SDK calls the callbacks of a
+  collection one after the other under its lock; a callback that has already served the snapshot starts the next.
 * Readers iterate over the snapshot, never over the table.
 * A forked child gets a new lock: the old one may be held by a thread that does not exist there.
 """
@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
+from weakref import WeakSet
 
 from opentelemetry.metrics import CallbackOptions, Meter
 from opentelemetry.metrics import Observation as Measurement
@@ -24,8 +25,22 @@ from ..observation import AttributeValue
 
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 Increment: TypeAlias = tuple[Counter, Attributes, int]
+_MOST_ROWS = 2000
+_OVERFLOW: Attributes = (("otel.metric.overflow", True),)  # as the SDK calls what is beyond its own limit
 _PARTS = {counter.name: counter.parts for counter in COUNTERS}
 _Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
+
+
+_tables: "WeakSet[Counters]" = WeakSet()
+
+
+def _forked() -> None:
+    for table in list(_tables):
+        table.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):  # once: a hook cannot be taken back, and must keep no table alive
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Counters:
@@ -36,10 +51,10 @@ class Counters:
         self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+        _tables.add(self)
 
-    def _forked(self) -> None:
+    def renew_lock(self) -> None:
+        """Take a new lock, in a forked child."""
         self._lock = threading.Lock()
 
     def add(self, common: Attributes, increments: Iterable[Increment]) -> None:
@@ -47,7 +62,7 @@ class Counters:
         with self._lock:
             row = self._rows.get(common)
             if row is None:
-                row = self._rows[common] = {}
+                row = self._rows.setdefault(common if len(self._rows) < _MOST_ROWS else _OVERFLOW, {})
             for counter, further, amount in increments:
                 key = (counter.name, further)
                 row[key] = row.get(key, 0) + amount

@@ -1,5 +1,6 @@
 """The instruments of one meter provider, created once from the conventions and kept for the provider's life."""
 
+import os
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -32,6 +33,16 @@ class Instruments:
 
 
 _lock = threading.Lock()
+
+
+def _forked() -> None:
+    global _lock  # noqa: PLW0603  the old one may be held by a thread that does not exist here
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
 _of_provider: "WeakKeyDictionary[Any, Instruments]" = WeakKeyDictionary()
 _of_placeholder: list[Instruments] = []
 

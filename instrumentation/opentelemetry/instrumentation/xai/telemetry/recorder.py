@@ -25,6 +25,7 @@ from .instruments import SCOPE, instruments_of
 _MOST_MODELS = 100
 _MOST_SERVERS = 100
 _MOST_BAGGAGE_VALUES = 50
+_LONGEST_BAGGAGE = 256
 _FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
 _ENCLOSED = context.create_key("xai-exchange")
@@ -110,7 +111,7 @@ class Recorder:
         for key, bounded in self._baggage.items():
             value = baggage.get_baggage(key, within)
             if value is not None:
-                attributes[key] = bounded(str(value))
+                attributes[key] = bounded(str(value)[:_LONGEST_BAGGAGE])
         return attributes
 
     def _count(
@@ -186,7 +187,7 @@ class Recording:
             propagate.inject(headers, self.within)
 
     def finish(self, observation: Observation | None) -> None:
-        """End the span and record the metrics, or end the span alone where there is no observation. To be called once."""
+        """Record the metrics and end the span, or end the span alone where there is no observation. Called once."""
         try:
             if observation is not None:
                 self._recorder.record(observation, self.within)

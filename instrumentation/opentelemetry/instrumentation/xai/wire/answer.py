@@ -53,6 +53,11 @@ class Answer:
         if self.model is None and type(model) is str and model:
             self.model = model[:_LONGEST_NAME]
 
+    def conversed(self, id_: Any) -> None:
+        """Note the conversation id that the answer states."""
+        if type(id_) is str and id_:
+            self.conversation_id = id_[:_LONGEST_NAME]
+
     def finished(self, index: Any, reason: Any) -> None:
         """Note that a choice exists and, once known, why it ended."""
         if type(index) is not int:

@@ -45,6 +45,7 @@ class _Zlib:
                 if data[0] & 0x0F != 8 or int.from_bytes(data[:2], "big") % 31:
                     self._bits = -zlib.MAX_WBITS
                     self._decompressor = zlib.decompressobj(self._bits)
+            plain = b""
             while data:
                 if self._decompressor.eof:
                     self._decompressor = zlib.decompressobj(self._bits)
@@ -52,8 +53,10 @@ class _Zlib:
                 data = self._decompressor.unconsumed_tail or self._decompressor.unused_data
                 if plain:
                     yield plain
-            while not self._decompressor.eof and (plain := self._decompressor.decompress(b"", _PIECE)):
-                yield plain
+            while len(plain) == _PIECE and not self._decompressor.eof:  # there may be more of it
+                plain = self._decompressor.decompress(b"", _PIECE)
+                if plain:
+                    yield plain
         except zlib.error:
             raise UnreadableError("damaged") from None
 

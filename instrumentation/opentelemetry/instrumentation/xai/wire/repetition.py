@@ -1,35 +1,34 @@
-"""Tells, without decoding it, that a chunk only carries more text of a kind that has come before.
+"""Tells, without decoding it, that an event only carries more text of a kind that has come before.
 
 A stream is hundreds of events that differ in their text alone, and after the first token that text is of no interest.
-So from events that told nothing new we learn what they have in common, and a chunk of the same form is passed over:
+So from events that told nothing new we learn what they have in common, and an event of that form is passed over:
 
-* where the type comes first (``{"type":"response.output_text.delta"``, Responses): one event that starts like an earlier
-  one, up to the end of its type.
-* otherwise (chat completions, messages): one event in which a single string, the value of a member, differed in earlier
-  ones. A chunk that has the same before and after that piece, and no quotation mark in it, is the same JSON but for characters inside one string, so it can hold no other
-  member, finish reason or usage; a backslash that escapes the closing quote makes it no JSON at all.
+* where the type comes first (``{"type":"response.output_text.delta"``, Responses): one that starts like an earlier one,
+  up to the end of its type.
+* otherwise (chat completions, messages): one that differs from an earlier one in a single string, the value of a
+  member. What is the same around that string, with no quotation mark inside it, can hold no other member, finish reason
+  or usage. If a backslash escapes the closing quotation mark, the event is no JSON.
 
-A chunk that is not of the form is decoded as ever: the test can only save work, never lose a fact.
+An event that is not of the form is decoded as ever: the test can only save work, never lose a fact.
 """
 
 import re
 from typing import TypeAlias
 
-_TYPED = re.compile(rb'(?:event:[^\r\n]*\n)?data: ?\{\s*"type"\s*:\s*"response\.[^"\\]+\.delta"')
+_TYPED = re.compile(rb'\s*\{\s*"type"\s*:\s*"response\.[^"\\]+\.delta"')
 _END = b"\n\n"
 _MOST_LESSONS = 32
 
 
 Form: TypeAlias = tuple[bytes, bytes, int]
-"""How such chunks start, how they end, and the one byte that the text in between must not hold."""
+"""How such events start, how they end, and the one byte that the text in between must not hold."""
 
 
 class Repetition:
-    """The form that the chunks of one stream have in common, or ``None`` before it is known.
+    """The form that the events of one stream have in common, or ``None`` before it is known.
 
-    A chunk has it if it loses something to ``removeprefix(start)``, the rest loses something to
-    ``removesuffix(end)``, and ``stop`` is not in what remains. Whoever gets the chunks tests that in place: it is the one
-    thing that is done for each chunk of a stream, and a call would cost more than the test.
+    An event has the form if it starts with ``start``, ends with ``end``, and ``stop`` is not in between. Whoever gets
+    the events tests that in place: a call for each would cost more than the test.
     """
 
     __slots__ = ("_last", "_lessons", "form")
@@ -39,21 +38,29 @@ class Repetition:
         self._last: list[bytes] = []
         self._lessons = 0
 
-    def learn(self, chunk: bytes) -> None:
-        """Learn from a chunk that starts with an event, carried text, and told nothing new."""
-        if type(chunk) is not bytes or self._lessons >= _MOST_LESSONS or chunk.find(_END) != len(chunk) - len(_END):
+    def learn(self, event: bytes) -> None:
+        """Learn from the data of an event that carried text and told nothing new."""
+        if self._lessons >= _MOST_LESSONS:
             return
         self._lessons += 1
-        typed = _TYPED.match(chunk)
+        typed = _TYPED.match(event)
         if typed:
-            self._set(typed[0], b"\n", _END)
+            self._set(typed[0], b"\n", b"}")
             return
-        pieces, last = chunk.split(b'"'), self._last
+        pieces, last = event.split(b'"'), self._last
         self._last = pieces
         if len(pieces) == len(last):
             differing = [index for index, piece in enumerate(pieces) if piece != last[index]]
             if len(differing) == 1 and _is_value(pieces, index := differing[0]):
                 self._set(b'"'.join(pieces[:index]) + b'"', b'"', b'"' + b'"'.join(pieces[index + 1 :]))
+
+    def as_chunk(self, chunk: bytes, event: bytes) -> Form | None:
+        """The form of chunks like ``chunk``, which is just one event, whose data is ``event``."""
+        form, head = self.form, chunk[: -len(event) - len(_END)]
+        if form is None or type(chunk) is not bytes or chunk != head + event + _END:
+            return None
+        start, end, stop = form
+        return head + start, end + _END, stop
 
     def _set(self, start: bytes, stop: bytes, end: bytes) -> None:
         self.form = (start, end, stop[0])

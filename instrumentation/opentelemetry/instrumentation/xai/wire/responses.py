@@ -4,6 +4,7 @@ Events are told apart by ``type`` in the data: xAI may leave out the ``event:`` 
 terminal event alone; ``response.created`` and ``response.in_progress`` carry a response without it.
 """
 
+import re
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -37,6 +38,8 @@ class _Event(msgspec.Struct, gc=False):
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _BODY: Shape = dict.fromkeys(_Response.__struct_fields__)
+_UNEVENTFUL = re.compile(rb'\{"type":"response\.(?:in_progress|[a-z_]+\.(?!delta")[a-z_]+)"').match
+"""Events that tell nothing we want, and may repeat the whole answer: known by how they start, and not decoded."""
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.done"})
 
 
@@ -59,14 +62,15 @@ class Responses:
     def read_body(self, document: bytes | msgspec.Raw, answer: Answer) -> None:
         response = _decode_response(document)
         answer.named(response.id, response.model)
-        if type(response.prompt_cache_key) is str and response.prompt_cache_key:
-            answer.conversation_id = response.prompt_cache_key
+        answer.conversed(response.prompt_cache_key)
         answer.finished(0, _finish_reason(response))
         answer.used(openai_usage(response.usage))
         if response.error or response.status == "failed":
             answer.failed()
 
     def read_event(self, document: bytes, answer: Answer) -> None:
+        if _UNEVENTFUL(document):
+            return
         event = _decode_event(document)
         kind = event.type
         if type(kind) is not str:

@@ -43,17 +43,39 @@ class EventFramer:
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
         """Take bytes, give the data of each event that they complete."""
-        if not (self.between_events and chunk.endswith(b"\n\n")) or 0x0D in chunk:
+        if self._cr or self._data or self._large is not None or not self._started or 0x0D in chunk:
             return self._split(chunk)
-        events = []  # whole events, as servers mostly send them
-        for block in chunk[:-2].split(b"\n\n"):
-            if block.startswith(b"data: ") and 0x0A not in block:
-                events.append(block[6:])
+        if 0x0A not in chunk:
+            self._begun(chunk)
+            return ()
+        if self._line:
+            chunk = bytes(self._line) + chunk
+            self._line.clear()
+        *blocks, rest = chunk.split(b"\n\n")
+        events = []
+        for block in blocks:
+            lines = (
+                block.partition(b"\n")[2] if block[:1] == b"e" else block
+            )  # an event line: the data has the type too
+            data = lines.removeprefix(b"data: ")
+            if data is not lines and 0x0A not in data:
+                events.append(data)
             else:
-                data = [_value(line) for line in block.split(b"\n") if line.startswith(b"data:")]
-                if data:
-                    events.append(b"\n".join(data))
+                values = [_value(line) for line in block.split(b"\n") if line.startswith(b"data:")]
+                if values:
+                    events.append(b"\n".join(values))
+        if rest:
+            self._keep(rest.split(b"\n"))
         return events
+
+    def _keep(self, lines: list[bytes]) -> None:
+        """Keep the lines of an event that has not ended, the last of which has not ended either."""
+        rest = lines.pop()
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._add(_value(line))
+        if rest:
+            self._begun(rest)
 
     def _split(self, chunk: bytes) -> Iterator[bytes]:
         if not self._started:

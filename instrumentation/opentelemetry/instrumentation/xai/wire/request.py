@@ -1,0 +1,54 @@
+"""A request as it leaves: of its headers two, and its body's fields, to the facts that telemetry may know.
+
+The conversation id has two carriers, the header ``x-grok-conv-id`` and the body's ``prompt_cache_key``. Which of them
+routes the call depends on the endpoint; what is wrong with the way it is sent is noted here.
+"""
+
+from collections.abc import Iterable
+
+from .. import conventions as names
+from ..observation import Request
+from .dialect import Dialect
+from .request_body import has_earlier_turns, parameters_of, read_request_body
+
+_LONGEST_NAME = 256
+_CONVERSATION = b"x-grok-conv-id"
+_RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
+
+
+def read_request(
+    dialect: Dialect, host: str, port: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None
+) -> Request:
+    """The facts of a request, of its headers two."""
+    header_id, retries = None, b""
+    for name, value in headers:
+        size = len(name)  # cheaper to compare than names, of which there are twenty
+        if size == len(_CONVERSATION) and name.lower() == _CONVERSATION:
+            header_id = value.decode("utf-8", "replace")[:_LONGEST_NAME] or None
+        elif size == len(_RETRIES) and name.lower() == _RETRIES:
+            retries = value
+    fields = read_request_body(body or b"")
+    key = fields.prompt_cache_key
+    body_id = key[:_LONGEST_NAME] if type(key) is str and key else None
+    source, identity = names.SOURCE_HEADER, header_id
+    if body_id is not None and (header_id is None or dialect.body_first):
+        source, identity = names.SOURCE_BODY, body_id
+    problems = []
+    if identity is None and has_earlier_turns(fields):
+        problems.append(names.PROBLEM_MISSING)
+    if body_id is not None and header_id is None and not dialect.takes_key:
+        problems.append(names.PROBLEM_WRONG_CARRIER)
+    if header_id is not None and body_id is not None and header_id != body_id:
+        problems.append(names.PROBLEM_CONFLICTING)
+    return Request(
+        operation=dialect.operation,
+        host=host,
+        port=port,
+        model=fields.model[:_LONGEST_NAME] if type(fields.model) is str and fields.model else None,
+        stream=fields.stream is True,
+        parameters=parameters_of(fields),
+        conversation_id=identity,
+        conversation_id_source=source if identity is not None else None,
+        problems=tuple(problems),
+        resend_count=int(retries[:9]) if retries.isdigit() else 0,
+    )
