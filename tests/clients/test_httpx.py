@@ -342,11 +342,14 @@ def test_a_coroutine_that_is_thrown_away_leaves_the_context_clean(lib: Any, obse
         def __await__(self) -> Iterator[None]:
             yield
 
-    before = context.get_current()
-    work = lib.AsyncClient(transport=Never()).post(URL, json=BODY)
-    work.send(None)
-    work.close()
-    assert context.get_current() == before
+    async def main() -> None:
+        before = context.get_current()
+        work = lib.AsyncClient(transport=Never()).post(URL, json=BODY)
+        work.send(None)
+        work.close()
+        assert context.get_current() == before
+
+    asyncio.run(main())
     assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
 
 
