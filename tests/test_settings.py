@@ -240,3 +240,12 @@ def test_no_text_of_any_variable_raises(variables: dict[str, str]) -> None:
 def test_no_value_of_any_keyword_raises(keywords: dict[str, Any]) -> None:
     """Whatever a keyword is, there are settings."""
     Settings.read(keywords, {})
+
+
+@pytest.mark.parametrize("name", ["LEDGER", "HOSTS", "SPANS", "CONVERSATION_ID"])
+def test_a_credential_in_a_value_is_not_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A URL with user and password is named in a warning without them."""
+    Settings.read({}, {f"OTEL_INSTRUMENTATION_XAI_{name}": "redis://user:canary/with@signs@cache:6379/0"})
+    (record,) = caplog.records
+    assert "redis://***@cache:6379/0" in record.getMessage()
+    assert "canary" not in caplog.text

@@ -19,6 +19,7 @@ ENABLED = PREFIX + "ENABLED"
 
 _HOST = re.compile(r"\*|(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _BAGGAGE_KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_USER_INFO = re.compile(r"(?<=://).*@|[^/,\s]*@")
 _RESERVED = ("gen_ai.", "xai.", "server.")
 _LATER = {
     "ledger": ("memory", "the cache ledger"),
@@ -63,7 +64,7 @@ class Settings:
                     "%s%s=%r has no effect: %s comes with a later version; %r is used.",
                     PREFIX,
                     name.upper(),
-                    value,
+                    _shown(value),
                     what,
                     default,
                 )
@@ -86,7 +87,12 @@ def is_enabled(environ: Mapping[str, str] | None = None) -> bool | None:
 
 
 def _warn(source: str, value: Any, allowed: str, instead: str = "the default") -> None:
-    _logger.warning("%s: %r is not allowed (allowed: %s); taken as %s.", source, value, allowed, instead)
+    _logger.warning("%s: %r is not allowed (allowed: %s); taken as %s.", source, _shown(value), allowed, instead)
+
+
+def _shown(value: Any) -> Any:
+    """A value as a warning may show it: what stands before the host of a URL may be a credential."""
+    return _USER_INFO.sub("***@", value) if isinstance(value, str) else value
 
 
 def _one_of(*choices: str) -> Callable[[Any, str, str], str | None]:
