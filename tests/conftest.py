@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from opentelemetry.instrumentation.xai import XAIInstrumentor, guard
+from opentelemetry.instrumentation.xai.telemetry import bounded
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,12 @@ def _loud_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise our own faults instead of logging them."""
     monkeypatch.setattr(guard, "raise_faults", True)
     monkeypatch.setattr(guard, "_logged", set())
+
+
+@pytest.fixture(autouse=True)
+def _own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test bounds of its own, which a process has once."""
+    monkeypatch.setattr(bounded, "_of_process", {})
 
 
 @dataclass

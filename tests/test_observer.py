@@ -38,7 +38,7 @@ class PoolError(Exception):
     """Another exception of a client library."""
 
 
-FAILURES = Failures(timeout=(TimeoutError,), transport=(CutError,))
+FAILURES = Failures(timeout=(TimeoutError,), transport=(CutError,), decoding="client.DecodingError")
 
 
 class Clock:
@@ -138,7 +138,7 @@ def test_the_span_is_current_while_the_request_is_sent(watch: Watch, telemetry: 
     assert carrier["traceparent"].split("-")[2] == f"{current.span_id:016x}"
     call.headers_received(200, STREAM)
     assert not trace.get_current_span().get_span_context().is_valid
-    call.abandoned()
+    call.closed()
     assert telemetry.span.context is not None
     assert telemetry.span.context.span_id == current.span_id
 
@@ -147,7 +147,8 @@ def test_no_context_is_held_while_a_body_is_read(watch: Watch) -> None:
     """Once the headers are there, no token of a context is kept that another task would have to give back."""
     call = watch()
     call.headers_received(200, STREAM)
-    assert call._token is None
+    assert call._tokens is None
+    assert call._body is None
 
     def finish() -> None:
         call.bytes_received(FIRST)
@@ -165,14 +166,15 @@ def test_a_coroutine_thrown_away_detaches_nothing(
     """A ``GeneratorExit`` may come in another context, where detaching would be an error; the call is abandoned."""
     before = context.get_current()
     call = watch()
+    tokens = call._tokens
     thread = threading.Thread(target=call.failed, args=(GeneratorExit(),))
     thread.start()
     thread.join(10)
     assert telemetry.span.attributes is not None
     assert telemetry.span.attributes["gen_ai.response.finish_reasons"] == ("error",)
     assert caplog.records == []
-    assert call._token is not None
-    context.detach(call._token)
+    assert tokens is not None
+    context.detach(tokens[1])
     assert context.get_current() == before
 
 
@@ -221,10 +223,8 @@ def test_failures(
     if in_body:
         call.headers_received(200, STREAM)
         call.bytes_received(FIRST)
-    token = call._token
     call.failed(error)
-    if call._token is not None and token is not None:
-        context.detach(token)
+    assert call._tokens is None
     expected = within if in_body else before
     assert telemetry.attributes().get("error.type") == expected
     assert telemetry.span.status.is_ok == (expected is None)
@@ -235,7 +235,8 @@ def test_failures(
 _ENDINGS: dict[str, Callable[[ObservedCall], None]] = {
     "finished": lambda call: call.finished(),
     "failed": lambda call: call.failed(CutError()),
-    "abandoned": lambda call: call.abandoned(),
+    "closed": lambda call: call.closed(),
+    "forgotten": lambda call: call.forgotten(),
     "terminal": lambda call: call.bytes_received(DONE),
 }
 
@@ -291,7 +292,7 @@ def test_a_forgotten_call_is_recorded_although_its_thread_holds_a_lock(watch: Wa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recording, "finish", finish_under_lock)
         with lock:
-            call.abandoned()  # would wait for ever if it recorded in this thread
+            call.forgotten()  # would wait for ever if it recorded in this thread
             assert telemetry.spans == []
         assert recorded.wait(10)
     assert telemetry.attributes()["gen_ai.response.finish_reasons"] == ("error",)
@@ -341,8 +342,8 @@ TURNS = [{"role": "user"}, {"role": "assistant"}, {"role": "user"}]
     ("path", "header", "key", "turns", "identity", "source", "problems"),
     [
         (CHAT, "h", None, TURNS, "h", "header", None),
-        (CHAT, "h", "b", TURNS, "h", "header", ("conflicting",)),
-        (CHAT, "h", "h", TURNS, "h", "header", None),
+        (CHAT, "h", "b", TURNS, "h", "header", ("wrong_carrier", "conflicting")),
+        (CHAT, "h", "h", TURNS, "h", "header", ("wrong_carrier",)),
         (CHAT, None, "b", TURNS, "b", "body", ("wrong_carrier",)),
         (CHAT, None, None, TURNS, None, None, ("missing",)),
         (CHAT, "", "", TURNS, None, None, ("missing",)),
@@ -353,7 +354,7 @@ TURNS = [{"role": "user"}, {"role": "assistant"}, {"role": "user"}]
         (RESPONSES, None, "b", TURNS, "b", "body", None),
         (RESPONSES, None, None, TURNS, None, None, ("missing",)),
         (RESPONSES, "h", "", TURNS, "h", "header", None),
-        (MESSAGES, "h", "b", TURNS, "h", "header", ("conflicting",)),
+        (MESSAGES, "h", "b", TURNS, "h", "header", ("wrong_carrier", "conflicting")),
         (MESSAGES, None, "b", TURNS, "b", "body", ("wrong_carrier",)),
         (MESSAGES, None, None, TURNS, None, None, ("missing",)),
     ],

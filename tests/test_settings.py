@@ -83,6 +83,7 @@ _INVALID = [
     ("metric_baggage", "xai.foo", "gen_ai., xai., server."),
     ("metric_baggage", "gen_ai.request.model", "gen_ai., xai., server."),
     ("metric_baggage", "server.address", "gen_ai., xai., server."),
+    ("metric_baggage", "error.type", "error.type"),
     ("metric_baggage", "two words", "baggage keys"),
 ]
 

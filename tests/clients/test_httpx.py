@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import datetime
+import functools
 import gc
 import gzip
 import importlib
@@ -26,6 +27,7 @@ from clients.replay import answer, replaying
 from conftest import Telemetry
 from opentelemetry import context, propagate, trace
 from opentelemetry.instrumentation.xai import XAIInstrumentor, guard
+from opentelemetry.instrumentation.xai import observer as observer_module
 
 MODULES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
 BODY = {"model": "grok-4.7", "messages": [{"role": "user", "content": "hi"}]}
@@ -351,6 +353,292 @@ def test_a_coroutine_that_is_thrown_away_leaves_the_context_clean(lib: Any, obse
 
     asyncio.run(main())
     assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
+
+
+# --- other wrappers around the same methods ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wrapped_before(lib: Any, monkeypatch: Any) -> list[str]:
+    """Somebody else's wrappers around both ``send`` methods, which look at the text of each answer that is not streamed."""
+    texts: list[str] = []
+    original, async_original = lib.Client.send, lib.AsyncClient.send
+
+    @functools.wraps(original)
+    def send(self: Any, request: Any, *, stream: bool = False, **more: Any) -> Any:
+        response = original(self, request, stream=stream, **more)
+        texts.append("" if stream else response.text)
+        return response
+
+    async def async_send(self: Any, request: Any, *, stream: bool = False, **more: Any) -> Any:
+        response = await async_original(self, request, stream=stream, **more)
+        texts.append("" if stream else response.text)
+        return response
+
+    monkeypatch.setattr(lib.Client, "send", send)
+    monkeypatch.setattr(lib.AsyncClient, "send", async_send)
+    return texts
+
+
+def _post(lib: Any, url: str, body: Any, *, asynchronous: bool) -> Any:
+    """Post in either colour."""
+    if not asynchronous:
+        with lib.Client(headers={"authorization": "Bearer k"}) as client:
+            return client.post(url, json=body)
+
+    async def main() -> Any:
+        async with lib.AsyncClient(headers={"authorization": "Bearer k"}) as client:
+            return await client.post(url, json=body)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_wrapper_below_ours_gets_what_the_caller_asked_for(
+    lib: Any, asynchronous: bool, wrapped_before: list[str], instrument: Any, server: Any
+) -> None:
+    """A wrapper that was there first still sees answers with their content, and the call is observed in full."""
+    telemetry = instrument()
+    url = f"{server.url}/v1/chat/completions"
+    answers = [_post(lib, url, body, asynchronous=asynchronous).text for body in (BODY, {**BODY, "stream": True})]
+    assert answers == wrapped_before
+    assert [dict(span.attributes or {})["gen_ai.response.finish_reasons"] for span in telemetry.spans] == [
+        ("stop",)
+    ] * 2
+    assert dict(telemetry.spans[0].attributes or {})["gen_ai.usage.input_tokens"] > 0
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("case", ["cut", "damaged", "refused"])
+def test_a_wrapper_below_ours_changes_no_ending(
+    lib: Any, asynchronous: bool, case: str, wrapped_before: list[str], instrument: Any
+) -> None:
+    """What breaks while such an answer is being read is told apart from what breaks before it."""
+    body, headers = (EVENTS, "") if case == "cut" else ([b"\x1f\x8b no gzip"], "content-encoding: gzip\r\n")
+    pieces = (
+        [b""]
+        if case == "refused"
+        else answer(body, content_type="application/json", headers=headers, cut=case == "cut")
+    )
+    telemetry = instrument()
+    with replaying(*pieces) as url, pytest.raises(lib.HTTPError) as caught:
+        _post(lib, f"{url}/v1/chat/completions", BODY, asynchronous=asynchronous)
+    attributes = telemetry.attributes()
+    name = f"{lib.__name__}.{type(caught.value).__name__}"
+    assert attributes["error.type"] == ("stream_interrupted" if case == "cut" else name)
+    assert attributes.get("http.response.status_code") == (None if case == "refused" else 200)
+    assert attributes.get("gen_ai.response.finish_reasons") == (None if case == "refused" else ("error",))
+
+
+# --- bodies that break ---------------------------------------------------------------------------------------------------
+
+
+def _coded(coding: str, *, damaged: bool) -> bytes:
+    """The events in a coding, truncated or damaged in the middle."""
+    content = b"".join(EVENTS[:1] * 200)
+    if coding == "zstd":
+        coded = pytest.importorskip("zstandard").compress(content)
+    elif coding == "br":
+        coded = pytest.importorskip("brotli").compress(content)
+    else:
+        coded = gzip.compress(content) if coding == "gzip" else zlib.compress(content)
+    return b"\x00\xffno" + coded[4:] if damaged else coded[: len(coded) * 2 // 3]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["send", "bytes", "lines"])
+@pytest.mark.parametrize("damaged", [False, True], ids=["truncated", "damaged"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_body_that_cannot_be_decompressed_ends_as_the_application_saw_it(
+    lib: Any, coding: str, damaged: bool, how: str, asynchronous: bool, observed: Telemetry
+) -> None:
+    """An ERROR named by the client's exception, or, where the client is content with the part, an interrupted stream."""
+    with lib.Client() as client:
+        if coding not in str(client.headers["accept-encoding"]):
+            pytest.skip("the client library has no such decoder")
+    pieces = answer([_coded(coding, damaged=damaged)], headers=f"content-encoding: {coding}\r\n")
+    body = {**BODY, "stream": True}
+
+    def read(url: str) -> None:
+        with lib.Client() as client:
+            if how == "send":
+                client.post(url, json=body)
+            else:
+                with client.stream("POST", url, json=body) as response:
+                    list(getattr(response, f"iter_{how}")())
+
+    async def aread(url: str) -> None:
+        async with lib.AsyncClient() as client:
+            if how == "send":
+                await client.post(url, json=body)
+            else:
+                async with client.stream("POST", url, json=body) as response:
+                    async for _ in getattr(response, f"aiter_{how}")():
+                        pass
+
+    raised = None
+    with replaying(*pieces) as url:
+        try:
+            asyncio.run(aread(f"{url}/v1/chat/completions")) if asynchronous else read(f"{url}/v1/chat/completions")
+        except lib.DecodingError as error:
+            raised = error
+    expected = "stream_interrupted" if raised is None else f"{lib.__name__}.DecodingError"
+    assert damaged is False or raised is not None
+    assert observed.attributes()["error.type"] == expected
+    assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
+    assert observed.span.status.status_code is trace.StatusCode.ERROR
+
+
+@pytest.mark.parametrize("how", ["send", "iter_raw", "iter_lines"])
+@pytest.mark.parametrize("end", [b"", b'data: {"id":"one","choices":[{"ind'], ids=["between-events", "in-an-event"])
+def test_a_stream_whose_end_is_the_connections_end_may_be_cut(
+    lib: Any, how: str, end: bytes, observed: Telemetry
+) -> None:
+    """Without a length, a cut is no error of the connection: the answer shows that it never finished."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    with replaying(head, *EVENTS[:2], end) as url:
+        _sight(lib, url, how)
+    assert observed.attributes()["error.type"] == "stream_interrupted"
+    assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
+
+
+def test_a_stream_under_another_content_type_is_a_stream(lib: Any, observed: Telemetry) -> None:
+    """A gateway that relays the events as plain text changes nothing, read whole or as a stream."""
+    for how in ("send", "iter_bytes"):
+        with replaying(*answer(EVENTS, content_type="text/plain")) as url, lib.Client() as client:
+            request = client.build_request("POST", f"{url}/v1/chat/completions", json={**BODY, "stream": True})
+            response = client.send(request, stream=how != "send")
+            assert response.read() == b"".join(EVENTS)
+    assert [
+        (attributes["gen_ai.response.finish_reasons"], "xai.response.time_to_first_token" in attributes)
+        for attributes in (dict(span.attributes or {}) for span in observed.spans)
+    ] == [(("stop",), True)] * 2
+
+
+# --- breaking off ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Threads that never let go of the interpreter by themselves."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            sum(range(1000))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    yield
+    done.set()
+    for thread in threads:
+        thread.join(10)
+
+
+@pytest.mark.usefixtures("busy")
+def test_closing_early_never_waits_for_another_thread(lib: Any, observed: Telemetry, monkeypatch: Any) -> None:
+    """A stream that the application closes is recorded at once, in place: an event loop is not held up."""
+    monkeypatch.setattr(observer_module._thread, "start_new_thread", lambda *_: pytest.fail("handed to a thread"))
+    headers = {"content-type": "text/event-stream"}
+
+    class Stream(lib.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for event in EVENTS:
+                yield event
+
+    async def main() -> None:
+        transport = lib.MockTransport(lambda _request: lib.Response(200, headers=headers, stream=Stream()))
+        async with lib.AsyncClient(transport=transport) as client:
+            async with client.stream("POST", URL, json={**BODY, "stream": True}) as response:
+                chunks = response.aiter_raw()
+                await chunks.__anext__()
+                await response.aclose()
+                assert len(observed.spans) == 1
+
+    asyncio.run(main())
+    assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
+
+
+@pytest.mark.parametrize("how", ["aiter_raw", "aiter_bytes", "aiter_lines"])
+def test_an_asynchronous_stream_that_is_dropped_makes_no_noise(
+    lib: Any, how: str, observed: Telemetry, server: Any
+) -> None:
+    """The event loop closes the client's own generators as it would without us, and says nothing."""
+    noise: list[Any] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, details: noise.append(details))
+        async with lib.AsyncClient(headers={"authorization": "Bearer k"}) as client:
+            url = f"{server.url}/v1/chat/completions"
+            request = client.build_request(
+                "POST", url, json={**BODY, "stream": True}, headers={"x-trouble": "events=400"}
+            )
+            response = await client.send(request, stream=True)
+            chunks = getattr(response, how)()
+            await chunks.__anext__()
+            del chunks, response, request
+            for _ in range(3):
+                await asyncio.sleep(0)
+                gc.collect()
+
+    for _ in range(10):
+        asyncio.run(main())
+    assert noise == []
+    assert len(observed.spans) == 10
+
+
+# --- layers, and tasks that are none ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("within", ["task", "thread"])
+def test_what_a_hook_starts_is_a_call_of_its_own(lib: Any, within: str, observed: Telemetry, server: Any) -> None:
+    """A task or thread that is started while a request is sent inherits its context, and is observed all the same."""
+    url = f"{server.url}/v1/chat/completions"
+    other = {**BODY, "messages": [{"role": "user", "content": "Is this allowed?"}]}
+    audits: list[Any] = []
+
+    async def main() -> None:
+        async with lib.AsyncClient(headers={"authorization": "Bearer k"}) as plain:
+
+            async def audit(_request: Any) -> None:
+                if within == "task":
+                    audits.append(asyncio.create_task(plain.post(url, json=other)))
+                else:
+                    audits.append(asyncio.create_task(asyncio.to_thread(_post, lib, url, other, asynchronous=False)))
+                await asyncio.sleep(0.05)  # it is sent while we are
+
+            async with lib.AsyncClient(
+                headers={"authorization": "Bearer k"}, event_hooks={"request": [audit], "response": []}
+            ) as client:
+                assert (await client.post(url, json=BODY)).status_code == 200
+            for task in audits:
+                assert (await task).status_code == 200
+
+    asyncio.run(main())
+    assert len(observed.spans) == 2
+
+
+@pytest.mark.parametrize("new_task", [False, True], ids=["same-task", "task"])
+def test_an_asynchronous_layer_below_is_the_same_exchange(
+    lib: Any, new_task: bool, observed: Telemetry, server: Any
+) -> None:
+    """A transport that sends through a client of its own is one exchange, also where it does so in a task."""
+
+    class Outer(lib.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
+            async with lib.AsyncClient() as inner:
+                sent = lib.Request(request.method, request.url, headers=request.headers, content=await request.aread())
+                sending = inner.send(sent)
+                response = await (asyncio.create_task(sending) if new_task else sending)
+                return lib.Response(response.status_code, content=response.content)
+
+    async def main() -> None:
+        async with lib.AsyncClient(transport=Outer(), headers={"authorization": "Bearer k"}) as client:
+            await client.post(f"{server.url}/v1/chat/completions", json=BODY)
+
+    asyncio.run(main())
+    assert len(observed.spans) == 1
 
 
 # --- what is not ours is left alone -------------------------------------------------------------------------------------

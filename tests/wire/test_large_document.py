@@ -12,8 +12,18 @@ from opentelemetry.instrumentation.xai.wire import large_document
 from opentelemetry.instrumentation.xai.wire.dialect import Shape
 from opentelemetry.instrumentation.xai.wire.large_document import LargeDocument, MalformedError
 
-LONGEST, MOST_MEMBERS, DEEPEST = 512, 128, 12
-ELIDED = "..."
+LONGEST, MOST_MEMBERS, DEEPEST = 4096, 128, 12
+NAME = 256
+
+
+class StartOf(str):
+    """Equal to any start of a long text that is as long as a name may be."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and NAME <= len(other) < len(self) and self.startswith(other)
 
 
 def reduced(content: bytes, shape: Shape, cuts: list[int] | None = None) -> Any:
@@ -28,7 +38,7 @@ def reduced(content: bytes, shape: Shape, cuts: list[int] | None = None) -> Any:
 def _reference(value: Any, shape: Shape | None, written: Any, depth: int = 0) -> Any:
     """The reduction in its plainest form, of a document that was decoded whole."""
     if isinstance(value, str):
-        return ELIDED if len(written(value)) > LONGEST else value
+        return StartOf(value) if len(written(value)) > LONGEST else value
     if isinstance(value, list):
         return [_reference(item, shape, written, depth + 1) for item in value[:MOST_MEMBERS] if depth + 1 < DEEPEST]
     if isinstance(value, dict):
@@ -48,11 +58,12 @@ _NAMES = ["usage", "id", "choices", "finish_reason", "a", "b", ""]
 _STRINGS = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
-        ["\\", '"', "\\\\", '\\"', "{", "[", "}]", ",:", "\n", "é", "🚀", "\u2028", "x" * 509, "x" * 510, "x" * 511]
+        ["\\", '"', "\\\\", '\\"', "{", "[", "}]", ",:", "\n", "é", "🚀", "\u2028", "x" * 4093, "x" * 4094, "x" * 4095]
     ),
-    st.integers(500, 1500).map(lambda size: "\\" * (size // 2)),
-    st.integers(500, 1500).map(lambda size: '"' * (size // 3) + "y"),
-    st.integers(500, 1500).map(lambda size: "z" * size),
+    st.integers(4000, 12_000).map(lambda size: "\\" * (size // 2)),
+    st.integers(4000, 12_000).map(lambda size: '"' * (size // 3) + "y"),
+    st.integers(4000, 12_000).map(lambda size: "z" * size),
+    st.integers(300, 3000).map(lambda size: "z" * (size % 7) + "é🚀" * size),
 )
 _SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _STRINGS
@@ -71,7 +82,7 @@ _SHAPES: st.SearchStrategy[Mapping[str, Any]] = st.recursive(
 
 
 @settings(max_examples=600, deadline=None)
-@given(_DOCUMENTS, _SHAPES, st.booleans(), st.sampled_from([None, 1]), st.lists(st.integers(0, 3000), max_size=8))
+@given(_DOCUMENTS, _SHAPES, st.booleans(), st.sampled_from([None, 1]), st.lists(st.integers(0, 20_000), max_size=8))
 @example({"a": {"usage": 1}, "usage": {"usage": [1]}}, {"usage": None}, True, None, [])
 @example({"a\\": '"', "usage": 1}, {"usage": None}, True, None, list(range(40)))
 def test_any_document_is_reduced(
@@ -92,9 +103,9 @@ def test_a_document_may_be_cut_anywhere() -> None:
     """A document with all that JSON has is the same in two pieces, cut at any byte, and byte by byte."""
     document = {
         "skipped": {"a": ["}", {"b": '"\\'}], "c\\": "\\\\"},
-        "long key " * 80: "x",
-        "choices": [{"index": -1.5e3, "text": "é" * 700}, True, None, [], {}],
-        "usage": {"n": 1, "long": '\\"' * 400, "deep": [[[{"x": [1]}]]]},
+        "long key " * 600: "x",
+        "choices": [{"index": -1.5e3, "text": "é" * 2500}, True, None, [], {}],
+        "usage": {"n": 1, "long": '\\"' * 2500, "deep": [[[{"x": [1]}]]]},
     }
     shape: Shape = {"choices": {"index": None}, "usage": None}
     for indent in (None, 2):
@@ -103,7 +114,7 @@ def test_a_document_may_be_cut_anywhere() -> None:
         assert whole["choices"][0] == {"index": -1500.0}
         assert whole["usage"]["deep"] == [[[{"x": [1]}]]]
         assert set(whole) == {"choices", "usage"}
-        for cut in range(len(content)):
+        for cut in (*range(0, len(content), 13), *range(len(content) - 900, len(content))):
             assert reduced(content, shape, [cut]) == whole, cut
         assert reduced(content, shape, list(range(len(content)))) == whole
 
@@ -112,7 +123,7 @@ def test_a_document_may_be_cut_anywhere() -> None:
     "content",
     [
         *(b"", b" ", b"]", b"}", b":", b",", b"{", b"[", b'"', b'{"a"', b'{"a":1', b"[1", b'"abc', b'"abc\\'),
-        *(b"{]", b"[}", b"{} {}", b"{}x", b"{} 1", b"1 2", b"{1:2}", b'{"x":["}', b"{},", b"9" * 2000),
+        *(b"{]", b"[}", b"{} {}", b"{}x", b"{} 1", b"1 2", b"{1:2}", b'{"x":["}', b"{},", b"9" * 5000),
     ],
 )
 def test_what_is_no_json_is_told(content: bytes) -> None:
@@ -125,7 +136,7 @@ def test_what_is_no_json_is_told(content: bytes) -> None:
 @settings(max_examples=600, deadline=None)
 @given(
     st.lists(
-        st.sampled_from([b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"a", b" ", b"1", b'"usage":', b"x" * 600]),
+        st.sampled_from([b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"a", b" ", b"1", b'"usage":', b"x" * 5000]),
         max_size=40,
     ),
     st.lists(st.integers(0, 200), max_size=5),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.xai.wire import repetition
-from opentelemetry.instrumentation.xai.wire.repetition import Form, Repetition
+from opentelemetry.instrumentation.xai.wire.repetition import Repetition
 
 
 def chunk(event: Any, label: str = "") -> bytes:
@@ -39,11 +39,6 @@ class Lesson(Repetition):
         self.chunk = data
         self.learn(data_of(data))
 
-    @property
-    def chunk_form(self) -> Form | None:
-        """The form of chunks like the last."""
-        return self.as_chunk(self.chunk, data_of(self.chunk))
-
 
 def learned(*chunks: bytes) -> Lesson:
     """What these chunks teach."""
@@ -54,20 +49,15 @@ def learned(*chunks: bytes) -> Lesson:
 
 
 def has_form(lesson: Lesson, data: bytes) -> bool:
-    """Whether a chunk has the form that was learned: the test that ``ObservedCall`` makes in place."""
-    form = lesson.chunk_form
-    if form is None:
-        return False
-    start, end, stop = form
-    rest = data.removeprefix(start)
-    text = rest.removesuffix(end)
-    return rest is not data and text is not rest and stop not in text
+    """Whether a chunk has the form that was learned."""
+    only_text = lesson.chunk_test(lesson.chunk, data_of(lesson.chunk))
+    return only_text is not None and only_text(data)
 
 
 def test_chat_is_learned_from_two() -> None:
     """Two chunks that differ in one string teach the form; one, or two that are the same, do not."""
-    assert learned(chat("a")).form is None
-    assert learned(chat("a"), chat("a")).form is None
+    assert learned(chat("a")).only_text is None
+    assert learned(chat("a"), chat("a")).only_text is None
     lesson = learned(chat("a"), chat("b"))
     for text in ("c", "", "é", "\\", "two words", "{}[],:", "\n"):
         assert has_form(lesson, chat(text)), text
@@ -90,6 +80,8 @@ def test_chat_is_learned_from_two() -> None:
         pytest.param(chat(["c"]), id="list"),
         pytest.param(b"data: [DONE]\n\n", id="done"),
         pytest.param(b"", id="nothing"),
+        pytest.param(bytearray(chat("c", usage={"prompt_tokens": 1})), id="no-bytes"),
+        pytest.param(memoryview(chat("c")), id="view"),
     ],
 )
 def test_chat_of_another_form_is_told(other: bytes) -> None:
@@ -110,7 +102,7 @@ def test_chat_of_another_form_is_told(other: bytes) -> None:
 )
 def test_only_a_members_value_may_differ(first: bytes, second: bytes) -> None:
     """Chunks that differ in anything but the text of one member teach nothing."""
-    assert learned(first, second).form is None
+    assert learned(first, second).only_text is None
 
 
 def test_responses_are_learned_from_one() -> None:
@@ -138,8 +130,8 @@ def test_responses_are_learned_from_one() -> None:
 def test_only_whole_single_events_have_a_form_as_chunks(other: Any) -> None:
     """A chunk that is not exactly one event, with plain line ends, gives no form of chunks."""
     lesson = learned(delta("a"))
-    assert lesson.form is not None
-    assert lesson.as_chunk(other, data_of(delta("a"))) is None
+    assert lesson.only_text is not None
+    assert lesson.chunk_test(other, data_of(delta("a"))) is None
 
 
 def test_lessons_end() -> None:
@@ -147,7 +139,7 @@ def test_lessons_end() -> None:
     lesson = learned(*(chat("a", x=[number]) for number in range(repetition._MOST_LESSONS)))
     lesson.study(chat("a"))
     lesson.study(chat("b"))
-    assert lesson.form is None
+    assert lesson.only_text is None
 
 
 def test_a_new_form_takes_the_place_of_the_old() -> None:

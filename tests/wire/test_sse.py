@@ -86,7 +86,7 @@ def test_any_stream_is_split_as_the_standard_says(content: bytes, cuts: list[int
 def test_large_events_are_reduced_without_touching_others(kept: int, data: st.DataObject) -> None:
     """With whatever limit, each event of a stream is found once, in its place, with the members that are of interest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sse, "_LARGEST_KEPT", kept)
+        patch.setattr(sse, "LARGEST_KEPT", kept)
         lines = st.sampled_from(["", ": comment\n", "event: x\n", "id: 1\r\n", ":" + "c" * 400 + "\n"])
         content = b""
         numbers = data.draw(st.lists(st.integers(0, 99), max_size=8))

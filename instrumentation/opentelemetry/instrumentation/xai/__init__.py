@@ -11,7 +11,8 @@ floor what
 3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
 2     ``wire``: xAI's wire format, bytes to facts
 1     ``observation``: the nouns that all floors share; ``settings``
-0     ``conventions``: every name that leaves in telemetry; ``guard``: where our own faults stop
+0     ``conventions``: every name that leaves in telemetry; ``limits``: how much of anything is kept;
+      ``guard``: where our own faults stop; ``forking``: what a forked child makes anew
 ===== ========================================================================================================
 """
 

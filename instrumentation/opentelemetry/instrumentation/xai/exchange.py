@@ -5,8 +5,12 @@ are passed in, nanoseconds of any monotonic clock), no socket, no client library
 
 Theory. An exchange has three phases: *sending* until ``headers_received``, *body* until a terminal event or ``end``,
 then *over*. What the body says is taken as it comes; why it ended is decided once, in ``end``, by the table of
-endings: an HTTP error outranks an error told in the body, which outranks how the body broke off.
+endings: an HTTP error outranks an error told in the body, which outranks how the body broke off. A body that ended
+without an error and yet visibly before its end (a document cut short, a choice that never finished) was interrupted.
 Whatever cannot be read is noted in ``unreadable`` and looked at no more; the application's bytes are not ours to judge.
+
+Whether a body is a stream of events is what its content type says; where a stream was asked for and the content type
+says otherwise, its first byte decides: a JSON document starts unlike any event.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,18 +18,21 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from . import conventions as names
+from .limits import LARGEST_KEPT, LONGEST_NAME
 from .observation import Ending, Observation, Request, Timeline
 from .wire.answer import Answer
-from .wire.content_coding import Decoder, UnreadableError, decoder_for
+from .wire.content_coding import DAMAGED, Decoder, UnreadableError, decoder_for
 from .wire.dialect import Dialect
-from .wire.large_document import LargeDocument, MalformedError
-from .wire.repetition import Form, Repetition
+from .wire.large_document import LargeDocument, MalformedError, TruncatedError
+from .wire.repetition import Repetition, Test
 from .wire.sse import EventFramer
 
-_LARGEST_KEPT = 128 * 1024
-_LONGEST_ID = 256
 _DONE = b"[DONE]"
 _MALFORMED = "malformed"
+_TRUNCATED = "truncated"
+_CUT_SHORT = "Input data was truncated"  # msgspec has one class for all that is no JSON, and this text for its cause
+_BOM = b"\xef\xbb\xbf"
+_JSON_STARTS = ("{", "[", '"')
 
 
 class Exchange:
@@ -36,6 +43,7 @@ class Exchange:
         "_body",
         "_coding",
         "_decoder",
+        "_decoding_error",
         "_dialect",
         "_first_answer_token",
         "_first_chunk",
@@ -48,12 +56,15 @@ class Exchange:
         "_request_id",
         "_server_time_to_first_token",
         "_status_code",
+        "_undecided",
         "_unreadable",
         "uneventful",
     )
 
-    def __init__(self, request: Request, dialect: Dialect, issued: int) -> None:
+    def __init__(self, request: Request, dialect: Dialect, issued: int, decoding_error: str = DAMAGED) -> None:
+        """``decoding_error`` is what the client library raises for a body whose content coding is damaged."""
         self._request = request
+        self._decoding_error = decoding_error
         self._dialect = dialect
         self._issued = issued
         self._answer = Answer()
@@ -62,11 +73,13 @@ class Exchange:
         """The content coding of a body of which no byte has come."""
         self._decoder: Decoder | None = None
         self._framer: EventFramer | None = None
+        self._undecided = False
+        """Whether a stream was asked for, and nothing tells yet that the body is one."""
         self._body = bytearray()
         self._large: LargeDocument | None = None
         self._repetition = Repetition()
-        self.uneventful: Form | None = None
-        """The form of chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
+        self.uneventful: Test | None = None
+        """The test for chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
         self._first_chunk: int | None = None
         self._first_reasoning_token: int | None = None
         self._first_answer_token: int | None = None
@@ -80,9 +93,9 @@ class Exchange:
         return self._status_code is not None
 
     @property
-    def streamed(self) -> bool:
-        """Whether the answer is a stream of events."""
-        return self._framer is not None
+    def may_stream(self) -> bool:
+        """Whether the answer is a stream of events, or may turn out to be one."""
+        return self._framer is not None or self._undecided
 
     @property
     def terminated(self) -> bool:
@@ -94,11 +107,12 @@ class Exchange:
         self._status_code = status_code
         request_id = headers.get(b"x-request-id")
         if request_id:
-            self._request_id = request_id[:_LONGEST_ID].decode("latin-1")
-        media_type = headers.get(b"content-type", b"").lower()
-        if b"text/event-stream" in media_type or (self._request.stream and not media_type):
+            self._request_id = request_id[:LONGEST_NAME].decode("latin-1")
+        if b"text/event-stream" in headers.get(b"content-type", b"").lower():
             self._framer = EventFramer(self._dialect.event_shape)
-        elif not self._request.stream:
+        elif self._request.stream:
+            self._undecided = True
+        else:
             self._server_time_to_first_token = _seconds(headers.get(b"x-metrics-ttft-ms"))
         self._coding = headers.get(b"content-encoding")
 
@@ -120,35 +134,26 @@ class Exchange:
 
     def content_received(self, content: bytes, moment: int) -> None:
         """Take the whole body at once, with its content codings undone, instead of ``bytes_received``."""
-        if self._framer is not None:
+        if self._framer is not None or self._undecided:
             self._read(content, moment)
         elif content:
             self._read_document(content)
 
     def end(self, ending: Ending, moment: int, error_type: str | None = None) -> Observation:
         """The whole exchange, now that it is over; ``error_type`` names the failure of a ``FAILED`` one."""
-        if ending is Ending.COMPLETE and self._unreadable is None:
-            if self._framer is None:
-                self._close_document()
-            else:
-                self._read(b"\n\n", moment)  # a last event may lack its blank line
+        if ending is Ending.COMPLETE and self._unreadable is None and not self._answer.terminal:
+            self._close_body(moment)
+        ending, error_type = self._judged(ending, error_type)
         answer = self._answer
-        status = self._status_code
-        if status is not None and status >= 400:
-            ending, error_type = Ending.HTTP_ERROR, str(status)
-        elif answer.error:
-            ending, error_type = Ending.ERROR_EVENT, names.ERROR_EVENT
-        elif answer.terminal:
-            ending, error_type = Ending.COMPLETE, None
         return Observation(
             request=self._request,
             timeline=Timeline(
                 self._issued, moment, self._first_chunk, self._first_reasoning_token, self._first_answer_token
             ),
             ending=ending,
-            streamed=self.streamed,
+            streamed=self._framer is not None,
             error_type=error_type,
-            status_code=status,
+            status_code=self._status_code,
             usage=answer.usage,
             response_id=answer.id,
             response_model=answer.model,
@@ -159,30 +164,69 @@ class Exchange:
             unreadable=self._unreadable or (_MALFORMED if self._framer and self._framer.malformed else None),
         )
 
+    def _judged(self, ending: Ending, error_type: str | None) -> tuple[Ending, str | None]:
+        """How the exchange ended by the table of endings, now that all is known of it."""
+        status, answer = self._status_code, self._answer
+        if status is not None and status >= 400:
+            return Ending.HTTP_ERROR, str(status)
+        if answer.error:
+            return Ending.ERROR_EVENT, names.ERROR_EVENT
+        if answer.terminal:
+            return Ending.COMPLETE, None
+        complete, readable = ending is Ending.COMPLETE, self._unreadable is None
+        incomplete_coding = complete and readable and self._decoder is not None and not self._decoder.complete
+        if incomplete_coding or (ending is Ending.ABANDONED and self._unreadable == DAMAGED):
+            return Ending.FAILED, self._decoding_error  # raised above the bytes, where only their end is seen
+        unfinished = self._unreadable == _TRUNCATED or (self._framer is not None and readable and answer.unfinished)
+        return (Ending.FAILED, names.STREAM_INTERRUPTED) if complete and unfinished else (ending, error_type)
+
+    def _close_body(self, moment: int) -> None:
+        """Read what is left of a body that is over."""
+        framer = self._framer
+        if framer is None:
+            self._close_document()
+            return
+        malformed = framer.malformed
+        self._read(b"\n\n", moment)  # a last event may lack its blank line
+        if framer.malformed > malformed:
+            self.give_up(_TRUNCATED)
+
     def _read(self, data: bytes, moment: int) -> None:
         """Take plain bytes of the body."""
         if self._framer is not None:
             self._read_events(self._framer, data, moment)
-        elif self._large is not None:
+            return
+        if self._undecided:
+            self._body += data
+            start = self._body.removeprefix(_BOM).lstrip()[:1].decode("latin-1")
+            if _BOM.startswith(self._body):
+                return
+            data = bytes(self._body)
+            self._body.clear()
+            if not start:
+                return  # blanks, which may come before either
+            self._undecided = False
+            if start not in _JSON_STARTS:
+                self._framer = EventFramer(self._dialect.event_shape)
+                self._read_events(self._framer, data, moment)
+                return
+            data = data.removeprefix(_BOM)
+        if self._large is not None:
             self._enlarge(data)
         else:
             self._body += data
-            if len(self._body) > _LARGEST_KEPT:
+            if len(self._body) > LARGEST_KEPT:
                 self._large = LargeDocument(self._dialect.body_shape)
                 self._enlarge(bytes(self._body))
                 self._body.clear()
 
     def _read_events(self, framer: EventFramer, data: bytes, moment: int) -> None:
         answer, repetition, aligned = self._answer, self._repetition, framer.between_events
-        form, event, count = repetition.form, b"", 0
+        only_text, event, count = repetition.only_text, b"", 0
         for event in framer.feed(data):
             count += 1
-            if form is not None:
-                start, end, stop = form
-                rest = event.removeprefix(start)
-                text = rest.removesuffix(end)
-                if rest is not event and text is not rest and stop not in text:
-                    continue
+            if only_text is not None and only_text(event):
+                continue
             if self._first_chunk is None:
                 self._first_chunk = moment
             if event.lstrip()[:6] == _DONE:
@@ -203,10 +247,10 @@ class Exchange:
                     return
             elif answer.text:
                 repetition.learn(event)
-                form = repetition.form
+                only_text = repetition.only_text
         if self._decoder is None:
             self.uneventful = (
-                repetition.as_chunk(data, event) if aligned and count == 1 and framer.between_events else None
+                repetition.chunk_test(data, event) if aligned and count == 1 and framer.between_events else None
             )
 
     def _enlarge(self, data: bytes) -> None:
@@ -221,6 +265,8 @@ class Exchange:
         if self._unreadable is None and (self._body or self._large is not None):
             try:
                 document = bytes(self._body) if self._large is None else self._large.close()
+            except TruncatedError:
+                self.give_up(_TRUNCATED)
             except MalformedError:
                 self.give_up(_MALFORMED)
             else:
@@ -230,8 +276,8 @@ class Exchange:
     def _read_document(self, document: bytes) -> None:
         try:
             self._dialect.read_body(document, self._answer)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            self.give_up(_MALFORMED)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            self.give_up(_TRUNCATED if str(error).startswith(_CUT_SHORT) else _MALFORMED)
 
     def give_up(self, reason: str) -> None:
         """Look at the body no more: ``reason`` says in one word why it cannot be read."""
@@ -241,19 +287,13 @@ class Exchange:
         self.uneventful = None
 
     def _finish_reasons(self, ending: Ending) -> Iterator[str]:
-        """What was sent, in the order of the choices; ``error`` for a choice whose finish never came."""
+        """What was sent, each at the index of its choice; ``error`` for a choice whose finish never came."""
         reasons = self._answer.finish_reasons
         broken = ending in (Ending.ERROR_EVENT, Ending.ABANDONED) or (ending is Ending.FAILED and self.in_body)
-        if ending is Ending.HTTP_ERROR:
+        if ending is Ending.HTTP_ERROR or not (broken or any(reasons.values())):
             return
-        if broken and not reasons:
-            yield names.FINISH_ERROR
-        for index in sorted(reasons):
-            reason = reasons[index]
-            if reason is not None:
-                yield reason
-            elif broken:
-                yield names.FINISH_ERROR
+        for index in range(max(reasons, default=0) + 1):
+            yield reasons.get(index) or names.FINISH_ERROR
 
 
 def _seconds(value: bytes | None) -> float | None:

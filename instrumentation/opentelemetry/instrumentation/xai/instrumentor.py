@@ -12,6 +12,7 @@ import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from .clients import LIBRARIES, adapter_of
+from .forking import after_fork
 from .guard import guarded
 from .observer import Observer
 from .settings import ENABLED, Settings, is_enabled
@@ -28,6 +29,11 @@ class _Instrumentation:
         self._lock = threading.Lock()
         self._unpatch: list[Callable[[], None]] = []
         self._waiting = False
+        after_fork(self)
+
+    def forked(self) -> None:
+        """Take a new lock, in a forked child."""
+        self._lock = threading.Lock()
 
     def current(self) -> Observer | None:
         """The observer that is on, or ``None``: asked at each request, so that wrappers kept elsewhere turn inert."""
@@ -40,9 +46,9 @@ class _Instrumentation:
             waiting, self._waiting = self._waiting, True
         for library in LIBRARIES:
             if library in sys.modules:
-                self._patch(sys.modules[library], library)
+                self._patch(library, sys.modules[library])
             if not waiting:
-                wrapt.register_post_import_hook(functools.partial(self._imported, library), library)
+                wrapt.register_post_import_hook(functools.partial(self._patch, library), library)
 
     def stop(self) -> None:
         """Put the originals back."""
@@ -52,11 +58,8 @@ class _Instrumentation:
         for restore in unpatch:
             restore()
 
-    def _imported(self, library: str, module: ModuleType) -> None:
-        self._patch(module, library)
-
     @guarded
-    def _patch(self, module: ModuleType, library: str) -> None:
+    def _patch(self, library: str, module: ModuleType) -> None:
         with self._lock:
             if self.observer is not None:
                 self._unpatch.append(adapter_of(library).patch(module, self.current))

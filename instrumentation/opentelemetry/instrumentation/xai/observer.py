@@ -1,16 +1,21 @@
 """The only face that client adapters see: ``Observer.watch`` for a request, and the ``ObservedCall`` it returns.
 
 Here the sans-IO core, the clock and the recorder meet. Every method is guarded and none awaits, so synchronous and
-asynchronous adapters use the same ones and need no error handling for telemetry. Only ``abandoned`` may wait: for
-another thread, and 50 milliseconds at the most.
+asynchronous adapters use the same ones and need no error handling for telemetry. Only ``forgotten`` may wait: for
+another thread, 50 milliseconds at the most, and never where an event loop runs.
+
+A request may pass several layers that are observed (one client library on top of another, a transport that uses a
+client of its own). Only the outermost counts: while a call is being sent, what is sent within it is the same exchange.
 """
 
 import _thread
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
-from contextvars import Token
-from typing import NamedTuple
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from typing import NamedTuple, Protocol, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
@@ -22,12 +27,13 @@ from .exchange import Exchange
 from .guard import fault, guarded
 from .observation import Ending
 from .settings import Settings
-from .telemetry.recorder import Recorder, Recording, is_enclosed
-from .wire.repetition import Form
+from .telemetry.recorder import Recorder, Recording
+from .wire.repetition import Test
 from .wire.request import read_request
 from .wire.routes import Hosts, dialect_of
 
 _PATIENCE_S = 0.05
+_Tokens: TypeAlias = "tuple[Token[ObservedCall | None], Token[Context]]"
 
 
 class Failures(NamedTuple):
@@ -36,6 +42,11 @@ class Failures(NamedTuple):
     timeout: tuple[type[BaseException], ...]
     transport: tuple[type[BaseException], ...]
     """The connection failed: in mid-body, the answer was cut."""
+    decoding: str
+    """The qualified name of what is raised where the content coding of a body is damaged."""
+
+
+_sending: "ContextVar[ObservedCall | None]" = ContextVar("xai-sending", default=None)
 
 
 class Observer:
@@ -74,29 +85,109 @@ class Observer:
         dialect = dialect_of(method, path)
         if dialect is None or not self.hosts.speaks(host, port):
             return None
+        enclosing = _sending.get()
+        if enclosing is not None and enclosing.encloses(body):
+            return None
         current = context.get_current()
-        if current and (is_enclosed(current) or not is_http_instrumentation_enabled()):
+        if current and not is_http_instrumentation_enabled():
             return None  # an empty context, which is the most frequent one, suppresses nothing
         request = read_request(dialect, host, port, headers, body)
         started, issued = self._wall_clock(), self._clock()
         recording = self._recorder.begin(request, started, current)
         recording.propagate(carrier)
-        return ObservedCall(Exchange(request, dialect, issued), recording, self._clock, failures)
+        exchange = Exchange(request, dialect, issued, failures.decoding)
+        return ObservedCall(exchange, recording, self._clock, failures, body)
+
+
+class Listener(Protocol):
+    """Whom a tap tells of a body: an ``ObservedCall``, or what it lets overhear."""
+
+    @property
+    def uneventful(self) -> Test | None:
+        """The test for chunks of which need not be told."""
+
+    def bytes_received(self, chunk: bytes) -> None:
+        """Bytes of the body came."""
+
+    def finished(self) -> None:
+        """The body came to its end."""
+
+    def failed(self, error: BaseException) -> None:
+        """Receiving raised ``error``."""
+
+    def closed(self) -> None:
+        """The body was closed."""
+
+    def forgotten(self) -> None:
+        """Nobody is left who could read the body."""
+
+
+class Overheard:
+    """A call of which a tap tells the bytes while somebody who knows more tells the ending."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: "ObservedCall") -> None:
+        self._call = call
+
+    @property
+    def uneventful(self) -> Test | None:
+        """The call's own."""
+        return self._call.uneventful
+
+    def bytes_received(self, chunk: bytes) -> None:
+        """Tell the call."""
+        self._call.bytes_received(chunk)
+
+    def finished(self) -> None:
+        """Leave that to the other."""
+
+    def failed(self, _error: BaseException) -> None:
+        """Leave that to the other."""
+
+    closed = forgotten = finished
 
 
 class ObservedCall:
     """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
 
-    __slots__ = ("__weakref__", "_clock", "_exchange", "_failures", "_open", "_token", "uneventful")
+    __slots__ = ("__weakref__", "_body", "_clock", "_exchange", "_failures", "_open", "_tokens", "uneventful")
 
-    def __init__(self, exchange: Exchange, recording: Recording, clock: Callable[[], int], failures: Failures) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        recording: Recording,
+        clock: Callable[[], int],
+        failures: Failures,
+        body: bytes | None = None,
+    ) -> None:
         self._exchange = exchange
         self._clock = clock
         self._failures = failures
-        self.uneventful: Form | None = None
-        """The form of chunks that tell nothing new, of which the call need not be told. Changes with each one it is."""
+        self.uneventful: Test | None = None
+        """The test for chunks that tell nothing new, of which the call need not be told. Changes with each it is."""
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
-        self._token: Token[Context] | None = context.attach(recording.within)
+        self._body = body
+        """The request's body while it is being sent: on lower layers it is the same."""
+        self._tokens: _Tokens | None = (_sending.set(self), context.attach(recording.within))
+
+    def encloses(self, body: bytes | None) -> bool:
+        """Whether a request that is made now is this one, on a lower layer.
+
+        A task or thread that was started while this call was being sent inherits its context, but what it sends is
+        its own: then neither the body nor the very context is the same.
+        """
+        tokens = self._tokens
+        if tokens is None:
+            return False
+        if body and body == self._body:
+            return True
+        try:
+            _sending.reset(tokens[0])
+        except (ValueError, RuntimeError):  # not the context in which it was set
+            return False
+        self._tokens = (_sending.set(self), tokens[1])
+        return True
 
     @guarded
     def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -104,7 +195,7 @@ class ObservedCall:
         self._sent()
         exchange = self._exchange
         exchange.headers_received(status_code, _lowered(headers))
-        return exchange.streamed
+        return exchange.may_stream
 
     def bytes_received(self, chunk: bytes) -> None:
         """Bytes of the body came, as they were on the wire."""
@@ -137,13 +228,11 @@ class ObservedCall:
     @guarded
     def failed(self, error: BaseException) -> None:
         """Sending or receiving raised ``error``, which the adapter raises on."""
-        if isinstance(error, GeneratorExit):  # thrown away, maybe in another context, where nothing may be detached
-            if self._open and context.get_current() is self._open[0].within:
-                self._sent()
-            self.abandoned()
+        self._sent()
+        if isinstance(error, GeneratorExit):  # thrown away
+            self.forgotten()
             return
         moment = self._clock()
-        self._sent()
         if not isinstance(error, Exception):
             self._end(Ending.ABANDONED, moment)  # cancelled: the caller's own wish
         elif isinstance(error, self._failures.timeout):
@@ -151,15 +240,21 @@ class ObservedCall:
         elif self._exchange.in_body and isinstance(error, self._failures.transport):
             self._end(Ending.FAILED, moment, names.STREAM_INTERRUPTED)
         else:
-            self._end(Ending.FAILED, moment, _qualified_name(type(error)))
+            self._end(Ending.FAILED, moment, qualified_name(type(error)))
 
     @guarded
-    def abandoned(self) -> None:
-        """The application closed or forgot the answer before its end, which is its right.
+    def closed(self) -> None:
+        """The application closed the answer, if before its end, then that is its right."""
+        if self._open:
+            self._end(Ending.ABANDONED, self._clock())
+
+    @guarded
+    def forgotten(self) -> None:
+        """Nobody is left who could read the answer further.
 
         The garbage collector closes generators and calls finalisers at any point of any code, perhaps while this very
-        thread holds a lock that recording needs. So another thread records, and this one waits a moment for it: long
-        enough unless such a lock is held, and then the recording follows once it is free.
+        thread holds a lock that recording needs. So another thread records. This one waits a moment for it, long enough
+        unless such a lock is held, so that who looks at the telemetry next finds it there. An event loop does not wait.
         """
         try:
             recording = self._open.pop()
@@ -179,12 +274,16 @@ class ObservedCall:
         except RuntimeError:  # the interpreter is shutting down
             record()
         else:
-            done.wait(_PATIENCE_S)
+            if not _in_event_loop():
+                done.wait(_PATIENCE_S)
 
     def _sent(self) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            context.detach(token)
+        tokens, self._tokens = self._tokens, None
+        self._body = None
+        if tokens is not None:
+            with suppress(ValueError):  # the collector may throw a coroutine away in any context
+                _sending.reset(tokens[0])
+                context.detach(tokens[1])
 
     def _end(self, ending: Ending, moment: int, error_type: str | None = None) -> None:
         try:
@@ -205,7 +304,14 @@ class ObservedCall:
             recording.finish(observation)
 
 
-def _qualified_name(kind: type) -> str:
+def _in_event_loop() -> bool:
+    """Whether this thread runs an event loop of asyncio, which then is imported already."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001  get_running_loop raises
+
+
+def qualified_name(kind: type) -> str:
+    """The name of an exception's class as ``error.type`` has it."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -20,7 +20,7 @@ ENABLED = PREFIX + "ENABLED"
 _HOST = re.compile(r"\*|(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _BAGGAGE_KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _USER_INFO = re.compile(r"(?<=://).*@|[^/,\s]*@")
-_RESERVED = ("gen_ai.", "xai.", "server.")
+_RESERVED = ("gen_ai.", "xai.", "server.", "error.type")
 _LATER = {
     "ledger": ("memory", "the cache ledger"),
     "stream_usage": ("observe", "asking for usage on streams"),

@@ -1,9 +1,12 @@
 """httpx and httpx2, which have the same API: the module is a parameter.
 
-All requests of either pass ``Client.send`` or ``AsyncClient.send``, whatever transport carries them. We ask the
-original for a streamed response. If the caller wants a stream too, a tap around its byte stream hands each chunk on as
-it is and tells the call of it. If not, we read the response as ``send`` would have, and take its content; only
-server-sent events are tapped even then, since their moments matter.
+All requests of either pass ``Client.send`` or ``AsyncClient.send``, whatever transport carries them. If the caller
+wants a stream, a tap around its byte stream hands each chunk on as it is and tells the call of it. If not, we ask the
+library for a stream all the same and read the response as ``send`` would have: so headers are seen when they come, and
+of server-sent events the moments are. The content is then taken from the response.
+
+Where ``send`` is not the library's own but somebody's wrapper around it, that must get what the caller asked for: it
+may look at the content. Then the response arrives with its content, and is seen at its end only.
 
 A response that holds its content already (mock transports, event hooks that read) never touches its stream again, so
 its content is taken too.
@@ -12,16 +15,25 @@ its content is taken too.
 import functools
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ..guard import fault, guarded
-from ..observer import Failures, ObservedCall, Observer
-from ..tap import async_tap, tap
+from ..observer import Failures, Listener, ObservedCall, Observer, Overheard, qualified_name
+from ..tap import AsyncTap, tap
 from . import CurrentObserver
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_NEEDED = ("Client", "AsyncClient", "SyncByteStream", "AsyncByteStream", "TimeoutException", "TransportError")
+_NEEDED = (
+    "Client",
+    "AsyncClient",
+    "Response",
+    "SyncByteStream",
+    "AsyncByteStream",
+    "TimeoutException",
+    "TransportError",
+    "DecodingError",
+)
 _OURS = "_opentelemetry_instrumentation_xai"
 
 
@@ -72,15 +84,19 @@ class _Library:
 
     def __init__(self, module: Any, current: CurrentObserver) -> None:
         self._current = current
-        self._failures = Failures(
+        self._module = module
+        self.failures = Failures(
             timeout=(module.TimeoutException, TimeoutError),
             transport=(module.TransportError, OSError, EOFError),
+            decoding=qualified_name(module.DecodingError),
         )
-        self._tapped = _tapped(module.SyncByteStream)
-        self._async_tapped = _async_tapped(module.AsyncByteStream)
+        self.tapped = _tapped(module.SyncByteStream)
+        self.async_tapped = _async_tapped(module.AsyncByteStream)
+        self.reading = {getattr(read, "__code__", None) for read in (module.Response.read, module.Response.aread)}
 
     def around_send(self, original: Any) -> Any:
         """The wrapper of ``Client.send``. A plain function: bystanders pay a third of what a proxy object costs."""
+        own = self._is_own(original)
 
         def send(client: Any, *args: Any, **kwargs: Any) -> Any:
             request = args[0] if args else kwargs.get("request")
@@ -88,27 +104,21 @@ class _Library:
             call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return original(client, *args, **kwargs)
-            streamed = kwargs.get("stream", False)
-            try:
-                response = original(client, *args, **{**kwargs, "stream": True})
-            except BaseException as error:
-                call.failed(error)
-                raise
-            self._arrived(call, response, self._tapped, streamed)
-            if not streamed:
-                try:
-                    response.read()
-                except BaseException as error:
-                    call.failed(error)
-                    response.close()
-                    raise
-                call.finished(getattr(response, "_content", None))
+            with _Sending(self, call, own, kwargs) as sending:
+                response = original(client, *args, **sending.kwargs)
+                if sending.arrived(response, self.tapped):
+                    try:
+                        response.read()
+                    except BaseException:
+                        response.close()
+                        raise
             return response
 
         return send
 
     def around_async_send(self, original: Any) -> Any:
         """The wrapper of ``AsyncClient.send``."""
+        own = self._is_own(original)
 
         async def send(client: Any, *args: Any, **kwargs: Any) -> Any:
             request = args[0] if args else kwargs.get("request")
@@ -116,24 +126,22 @@ class _Library:
             call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return await original(client, *args, **kwargs)
-            streamed = kwargs.get("stream", False)
-            try:
-                response = await original(client, *args, **{**kwargs, "stream": True})
-            except BaseException as error:
-                call.failed(error)
-                raise
-            self._arrived(call, response, self._async_tapped, streamed)
-            if not streamed:
-                try:
-                    await response.aread()
-                except BaseException as error:
-                    call.failed(error)
-                    await response.aclose()
-                    raise
-                call.finished(getattr(response, "_content", None))
+            with _Sending(self, call, own, kwargs) as sending:
+                response = await original(client, *args, **sending.kwargs)
+                if sending.arrived(response, self.async_tapped):
+                    try:
+                        await response.aread()
+                    except BaseException:
+                        await response.aclose()
+                        raise
             return response
 
         return send
+
+    def _is_own(self, function: Any) -> bool:
+        """Whether a function is the library's own, not somebody's wrapper around it."""
+        home = function.__globals__["__name__"] if type(function) is FunctionType else ""
+        return bool(home.partition(".")[0] == self._module.__name__) and not hasattr(function, "__wrapped__")
 
     def _observer_of(self, request: Any) -> Observer | None:
         """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
@@ -156,17 +164,68 @@ class _Library:
             request.headers.raw,
             getattr(request, "_content", None),
             request.headers,
-            self._failures,
+            self.failures,
         )
 
+
+class _Sending:
+    """One request while ``send`` runs: what to ask of the library, and what its outcome tells the call.
+
+    What both colours of ``send`` decide is decided here, and nothing here awaits.
+    """
+
+    __slots__ = ("_call", "_has_content", "_library", "_response", "_tells_end", "_whole", "kwargs")
+
+    def __init__(self, library: _Library, call: ObservedCall, own: bool, kwargs: dict[str, Any]) -> None:
+        self._library = library
+        self._call = call
+        self._whole = own and not kwargs.get("stream", False)
+        """Whether we read the response in the library's stead."""
+        self._response: Any = None
+        self._has_content = True
+        """Whether the response's content is still to be told at the end."""
+        self._tells_end = True
+        """Whether the call's ending is told when ``send`` returns, since nobody else will."""
+        self.kwargs = {**kwargs, "stream": True} if self._whole else kwargs
+
+    def arrived(self, response: Any, tapped: Any) -> bool:
+        """The headers are here: see to it that the body will be seen; says whether it is to be read now."""
+        self._arrived(response, tapped)
+        return self._whole
+
     @guarded
-    def _arrived(self, call: ObservedCall, response: Any, tapped: Any, streamed: bool) -> None:
-        """The headers are here: see to it that the body will be seen."""
-        has_events = call.headers_received(response.status_code, response.headers.raw)
+    def _arrived(self, response: Any, tapped: Any) -> None:
+        self._response = response
+        has_events = self._call.headers_received(response.status_code, response.headers.raw)
         if response.is_stream_consumed:
-            call.finished(getattr(response, "_content", None))
-        elif streamed or has_events:
-            response.stream = tapped(response.stream, call)
+            return
+        if not self._whole:
+            response.stream = tapped(response.stream, self._call)
+            self._tells_end = False
+        elif has_events:
+            response.stream = tapped(response.stream, Overheard(self._call))
+            self._has_content = False
+
+    def __enter__(self) -> "_Sending":  # noqa: PYI034  Self is newer than Python 3.10
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None:
+            if self._response is None:
+                self._seen_in(error)
+            self._call.failed(error)
+        elif self._tells_end:
+            self._call.finished(getattr(self._response, "_content", None) if self._has_content else None)
+
+    @guarded
+    def _seen_in(self, error: BaseException) -> None:
+        """Tell of the headers if what failed was reading the response below somebody's wrapper: the traceback knows."""
+        frames = error.__traceback__
+        while frames is not None:
+            if frames.tb_frame.f_code in self._library.reading:
+                response = frames.tb_frame.f_locals["self"]
+                self._call.headers_received(response.status_code, response.headers.raw)
+            frames = frames.tb_next
 
 
 def _of_inner(stream: Any, name: str) -> Any:
@@ -180,16 +239,16 @@ def _tapped(stream_type: Any) -> Any:
     """A library's synchronous byte stream, with a tap around it."""
 
     class TappedStream(stream_type):  # type: ignore[misc]
-        def __init__(self, inner: Any, call: ObservedCall) -> None:
+        def __init__(self, inner: Any, call: Listener) -> None:
             self._inner = inner
             self._call = call
-            self._forgotten = weakref.finalize(self, call.abandoned)
+            self._forgotten = weakref.finalize(self, call.forgotten)
 
         def __iter__(self) -> Iterator[bytes]:
             return tap(self._call, self._inner, self)
 
         def close(self) -> None:
-            self._call.abandoned()
+            self._call.closed()
             self._forgotten.detach()
             self._inner.close()
 
@@ -203,16 +262,16 @@ def _async_tapped(stream_type: Any) -> Any:
     """A library's asynchronous byte stream, with a tap around it."""
 
     class AsyncTappedStream(stream_type):  # type: ignore[misc]
-        def __init__(self, inner: Any, call: ObservedCall) -> None:
+        def __init__(self, inner: Any, call: Listener) -> None:
             self._inner = inner
             self._call = call
-            self._forgotten = weakref.finalize(self, call.abandoned)
+            self._forgotten = weakref.finalize(self, call.forgotten)
 
         def __aiter__(self) -> AsyncIterator[bytes]:
-            return async_tap(self._call, self._inner, self)
+            return AsyncTap(self._call, self._inner, self)
 
         async def aclose(self) -> None:
-            self._call.abandoned()
+            self._call.closed()
             self._forgotten.detach()
             await self._inner.aclose()
 

@@ -21,3 +21,11 @@ class Bounded:
             return OTHER
         seen.add(value)
         return value
+
+
+_of_process: dict[str, Bounded] = {}
+
+
+def bounded(what: str, most: int) -> Bounded:
+    """The bound for one kind of value: the same one for the whole life of the process."""
+    return _of_process.setdefault(what, Bounded(most))

@@ -11,16 +11,15 @@ tenth of one. What that takes:
 * A forked child gets a new lock: the old one may be held by a thread that does not exist there.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
-from weakref import WeakSet
 
 from opentelemetry.metrics import CallbackOptions, Meter
 from opentelemetry.metrics import Observation as Measurement
 
 from ..conventions import COUNTERS, Counter
+from ..forking import after_fork
 from ..observation import AttributeValue
 
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
@@ -31,18 +30,6 @@ _PARTS = {counter.name: counter.parts for counter in COUNTERS}
 _Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
 
 
-_tables: "WeakSet[Counters]" = WeakSet()
-
-
-def _forked() -> None:
-    for table in list(_tables):
-        table.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):  # once: a hook cannot be taken back, and must keep no table alive
-    os.register_at_fork(after_in_child=_forked)
-
-
 class Counters:
     """The table of one meter provider: sums by common attributes, counter and further attributes."""
 
@@ -51,9 +38,9 @@ class Counters:
         self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
-        _tables.add(self)
+        after_fork(self)
 
-    def renew_lock(self) -> None:
+    def forked(self) -> None:
         """Take a new lock, in a forked child."""
         self._lock = threading.Lock()
 

@@ -1,6 +1,5 @@
 """The instruments of one meter provider, created once from the conventions and kept for the provider's life."""
 
-import os
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -8,6 +7,7 @@ from weakref import WeakKeyDictionary
 from opentelemetry.metrics import Histogram, MeterProvider, get_meter_provider
 
 from .. import conventions
+from ..forking import after_fork
 from ..version import __version__
 from .counters import Counters
 
@@ -32,19 +32,36 @@ class Instruments:
         self.counters.register(meter)
 
 
-_lock = threading.Lock()
+class _Known:
+    """The instruments of each provider that was asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of_provider: WeakKeyDictionary[Any, Instruments] = WeakKeyDictionary()
+        self._of_placeholder: Instruments | None = None
+        after_fork(self)
+
+    def forked(self) -> None:
+        """Take a new lock, in a forked child."""
+        self._lock = threading.Lock()
+
+    def of(self, meter_provider: MeterProvider | None) -> Instruments:
+        with self._lock:
+            current = get_meter_provider()
+            provider = current if meter_provider is None else meter_provider
+            instruments = self._of_provider.get(provider)
+            if instruments is None:
+                if provider is current and self._of_placeholder is not None and not _is_placeholder(provider):
+                    instruments, self._of_placeholder = self._of_placeholder, None
+                else:
+                    instruments = Instruments(provider)
+                if _is_placeholder(provider):
+                    self._of_placeholder = instruments
+                self._of_provider[provider] = instruments
+            return instruments
 
 
-def _forked() -> None:
-    global _lock  # noqa: PLW0603  the old one may be held by a thread that does not exist here
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-_of_provider: "WeakKeyDictionary[Any, Instruments]" = WeakKeyDictionary()
-_of_placeholder: list[Instruments] = []
+_known = _Known()
 
 
 def instruments_of(meter_provider: MeterProvider | None = None) -> Instruments:
@@ -53,19 +70,7 @@ def instruments_of(meter_provider: MeterProvider | None = None) -> Instruments:
     While the global provider is the API's placeholder, instruments made through it move to the real one when that is
     set. The real one must then not be given a second set, whose callbacks it would drop.
     """
-    with _lock:
-        current = get_meter_provider()
-        provider = current if meter_provider is None else meter_provider
-        instruments = _of_provider.get(provider)
-        if instruments is None:
-            if provider is current and _of_placeholder and not _is_placeholder(provider):
-                instruments = _of_placeholder.pop()
-            else:
-                instruments = Instruments(provider)
-            if _is_placeholder(provider):
-                _of_placeholder[:] = [instruments]
-            _of_provider[provider] = instruments
-        return instruments
+    return _known.of(meter_provider)
 
 
 def _is_placeholder(provider: MeterProvider) -> bool:

@@ -10,34 +10,24 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 
-from opentelemetry import baggage, context, propagate, trace
+from opentelemetry import baggage, propagate, trace
 
 from .. import conventions as names
 from ..guard import guarded
+from ..limits import LONGEST_NAME
 from ..observation import AttributeValue, Ending, Observation, Request
 from ..settings import Settings
 from ..version import __version__
 from .attributes import answer_attributes, is_warm, request_attributes, seconds
-from .bounded import Bounded
+from .bounded import bounded
 from .counters import Increment
 from .instruments import SCOPE, instruments_of
 
 _MOST_MODELS = 100
 _MOST_SERVERS = 100
 _MOST_BAGGAGE_VALUES = 50
-_LONGEST_BAGGAGE = 256
 _FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
-_ENCLOSED = context.create_key("xai-exchange")
-
-
-def is_enclosed(current: Context) -> bool:
-    """Whether code that runs in this context is already inside an exchange that is being observed."""
-    return _ENCLOSED in current
-
-
-def _enclosing(current: Context) -> Context:
-    return Context({**current, _ENCLOSED: True})
 
 
 class Recorder:
@@ -59,15 +49,15 @@ class Recorder:
         self._token_usage = histograms[names.TOKEN_USAGE.name]
         self._client_first_token = histograms[names.CLIENT_TIME_TO_FIRST_TOKEN.name]
         self._server_first_token = histograms[names.SERVER_TIME_TO_FIRST_TOKEN.name]
-        self._models = Bounded(_MOST_MODELS)
-        self._response_models = Bounded(_MOST_MODELS)
-        self._servers = Bounded(_MOST_SERVERS)
-        self._baggage = {key: Bounded(_MOST_BAGGAGE_VALUES) for key in settings.metric_baggage}
+        self._models = bounded("model", _MOST_MODELS)
+        self._response_models = bounded("response model", _MOST_MODELS)
+        self._servers = bounded("server", _MOST_SERVERS)
+        self._baggage = {key: bounded(f"baggage {key}", _MOST_BAGGAGE_VALUES) for key in settings.metric_baggage}
 
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
         """Start the span of an exchange as a child of ``current``; ``started`` is in nanoseconds since the epoch."""
         if self._tracer is None:
-            return Recording(self, None, _enclosing(current), started)
+            return Recording(self, None, current, started)
         name = request.operation if request.model is None else f"{request.operation} {request.model}"
         span = self._tracer.start_span(
             name,
@@ -76,7 +66,7 @@ class Recorder:
             attributes=request_attributes(request, self._settings),
             start_time=started,
         )
-        return Recording(self, span, trace.set_span_in_context(span, _enclosing(current)), started)
+        return Recording(self, span, trace.set_span_in_context(span, current), started)
 
     def finish_span(self, span: trace.Span, observation: Observation | None, started: int) -> None:
         """Set what was learned and end the span at the moment at which the exchange ended."""
@@ -108,10 +98,10 @@ class Recorder:
         }
         if request.model is not None:
             attributes[names.REQUEST_MODEL] = self._models(request.model)
-        for key, bounded in self._baggage.items():
+        for key, values in self._baggage.items():
             value = baggage.get_baggage(key, within)
             if value is not None:
-                attributes[key] = bounded(str(value)[:_LONGEST_BAGGAGE])
+                attributes[key] = values(str(value)[:LONGEST_NAME])
         return attributes
 
     def _count(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from ..limits import LONGEST_NAME
 from ..observation import Usage
 
-_LONGEST_NAME = 256  # ids, models and finish reasons are short; what is longer is cut
 _MOST_CHOICES = 64
 
 
@@ -46,17 +46,23 @@ class Answer:
         self.text = False
         """The last event carried a non-empty token. Unset by the reader before the next."""
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether something has begun whose finish has not come."""
+        reasons = self.finish_reasons
+        return not all(reasons.values()) if reasons else self.reasoned or self.answered
+
     def named(self, id_: Any, model: Any) -> None:
         """Note id and model; the first that is stated stands."""
         if self.id is None and type(id_) is str and id_:
-            self.id = id_[:_LONGEST_NAME]
+            self.id = id_[:LONGEST_NAME]
         if self.model is None and type(model) is str and model:
-            self.model = model[:_LONGEST_NAME]
+            self.model = model[:LONGEST_NAME]
 
     def conversed(self, id_: Any) -> None:
         """Note the conversation id that the answer states."""
         if type(id_) is str and id_:
-            self.conversation_id = id_[:_LONGEST_NAME]
+            self.conversation_id = id_[:LONGEST_NAME]
 
     def finished(self, index: Any, reason: Any) -> None:
         """Note that a choice exists and, once known, why it ended."""
@@ -65,7 +71,7 @@ class Answer:
         elif not 0 <= index < _MOST_CHOICES:
             return
         if type(reason) is str and reason:
-            self.finish_reasons[index] = reason[:_LONGEST_NAME]
+            self.finish_reasons[index] = reason[:LONGEST_NAME]
             self.news = True
         else:
             self.finish_reasons.setdefault(index, None)

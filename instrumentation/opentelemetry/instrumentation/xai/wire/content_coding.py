@@ -15,6 +15,10 @@ _MOST_CODINGS = 3
 _LARGEST_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a zstd sender may ask of a receiver over HTTP
 
 
+DAMAGED = "damaged"
+"""Why a body cannot be decoded if the client library cannot decode it either, and raises an exception of its own."""
+
+
 class UnreadableError(Exception):
     """The body cannot be decoded; says why in one word, and nothing of the body."""
 
@@ -22,20 +26,32 @@ class UnreadableError(Exception):
 class Decoder(Protocol):
     """One content coding of one body."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether client libraries take the body for whole if it ends here: not all of them mind a missing end."""
+
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Take coded bytes, give plain ones in bounded pieces; raises ``UnreadableError``."""
 
 
 class _Zlib:
-    """gzip (with members in sequence) and deflate (with and without its zlib header, as senders disagree)."""
+    """gzip (with members in sequence) and deflate (with and without its zlib header, as senders disagree).
+
+    What follows a member and is none itself is passed over, as clients do.
+    """
+
+    complete = True
 
     def __init__(self, coding: str) -> None:
         self._deflate = coding == "deflate"
+        self._whole = self._over = False
         self._bits = zlib.MAX_WBITS if self._deflate else zlib.MAX_WBITS | 16
         self._decompressor = zlib.decompressobj(self._bits)
         self._first = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
+        if self._over:
+            return
         try:
             if self._deflate:
                 self._first += data
@@ -49,6 +65,7 @@ class _Zlib:
             while data:
                 if self._decompressor.eof:
                     self._decompressor = zlib.decompressobj(self._bits)
+                    self._whole = True
                 plain = self._decompressor.decompress(data, _PIECE)
                 data = self._decompressor.unconsumed_tail or self._decompressor.unused_data
                 if plain:
@@ -58,7 +75,9 @@ class _Zlib:
                 if plain:
                     yield plain
         except zlib.error:
-            raise UnreadableError("damaged") from None
+            if not self._whole:
+                raise UnreadableError(DAMAGED) from None
+            self._over = True
 
 
 class _Brotli:
@@ -67,6 +86,11 @@ class _Brotli:
         self._process: Callable[..., bytes] = getattr(decompressor, "process", None) or decompressor.decompress
         self._error: type[Exception] = module.error
         self._bounded = True
+        self._decompressor = decompressor
+
+    @property
+    def complete(self) -> bool:
+        return not hasattr(self._decompressor, "finish") or bool(self._decompressor.is_finished())
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         try:
@@ -84,7 +108,7 @@ class _Brotli:
                 if plain := self._process(data[start : start + _INPUT]):
                     yield plain
         except self._error:
-            raise UnreadableError("damaged") from None
+            raise UnreadableError(DAMAGED) from None
 
 
 class _Zstd:
@@ -95,6 +119,10 @@ class _Zstd:
         self._new: Callable[[], Any] = lambda: module.ZstdDecompressor(options=options)
         self._error: type[Exception] = module.ZstdError
         self._decompressor = self._new()
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._decompressor.eof)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         try:
@@ -110,7 +138,7 @@ class _Zstd:
                 if not data and (self._decompressor.eof or self._decompressor.needs_input):
                     return
         except self._error:
-            raise UnreadableError("damaged") from None
+            raise UnreadableError(DAMAGED) from None
 
 
 class _Zstandard:
@@ -119,6 +147,10 @@ class _Zstandard:
     def __init__(self, module: Any) -> None:
         self._module = module
         self._decompressor = self._new()
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._decompressor.eof)
 
     def _new(self) -> Any:
         return self._module.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
@@ -134,7 +166,7 @@ class _Zstandard:
                         yield plain
                     rest = self._decompressor.unused_data if self._decompressor.eof else b""
         except self._module.ZstdError:
-            raise UnreadableError("damaged") from None
+            raise UnreadableError(DAMAGED) from None
 
 
 def _first_of(*candidates: tuple[str, Callable[[Any], Decoder]]) -> Decoder:
@@ -163,6 +195,10 @@ class _Chain:
 
     def __init__(self, decoders: list[Decoder]) -> None:
         self._decoders = decoders
+
+    @property
+    def complete(self) -> bool:
+        return all(decoder.complete for decoder in self._decoders)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         return self._through(iter((data,)), len(self._decoders))

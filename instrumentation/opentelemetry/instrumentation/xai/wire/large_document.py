@@ -2,7 +2,7 @@
 
 Most answers are small and are decoded whole. A few are not (long outputs, images, logprobs), and the usage may
 stand anywhere in them. ``LargeDocument`` takes such a document in pieces of any size and leaves a small one of
-the same shape: members that the ``Shape`` does not name are dropped, long strings become ``"..."``, so the
+the same shape: members that the ``Shape`` does not name are dropped, of long strings the start is kept, so the
 result goes through the same decoder as a small document.
 
 Three states, in ``write``: inside a string that is being passed over, inside a container that is
@@ -13,24 +13,29 @@ is that of the brackets, not of the bytes.
 import re
 from typing import NamedTuple
 
+from ..limits import LARGEST_KEPT, LONGEST_NAME
 from .dialect import Shape
 
-_PIECE = 64 * 1024
-_LONGEST_STRING = 512
+_PIECE = 8 * 1024  # small, since the regular expressions below need some sixty bytes for each escape in it
+_LONGEST_STRING = 16 * LONGEST_NAME
+_KEPT_OF_STRING = 12 * (LONGEST_NAME + 1)  # enough for the longest name, each of its characters two escapes
 _MOST_MEMBERS = 128
 _DEEPEST = 12
-_LARGEST_RESULT = 128 * 1024
 
 _TOKEN = re.compile(rb'\s*([{}\[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s{}\[\],:"]+(?=[\s{}\[\],:"]))', re.DOTALL)
 _UNSTRUCTURED = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*)*', re.DOTALL)
 _IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _BRACKETS = re.compile(rb"[{\[]+|[}\]]+")
 _QUOTE, _OPENING, _CLOSING, _BETWEEN = 0x22, frozenset(b"{["), frozenset(b"}]"), frozenset(b":,")
-_ELIDED = b'"..."'
+_CHARACTERS = re.compile(rb'"(?:[^"\\]|\\u[dD][89abAB]..\\u....|\\u(?![dD][89abAB])....|\\[^u])*', re.DOTALL)
 
 
 class MalformedError(ValueError):
     """The bytes are no JSON; says nothing of what they are."""
+
+
+class TruncatedError(MalformedError):
+    """The bytes are the start of a JSON document."""
 
 
 class _Container:
@@ -73,7 +78,9 @@ class LargeDocument:
         """The reduced document; raises ``MalformedError`` if the document is not complete."""
         self._unread += b" "  # delimits a last bare number or literal
         self._advance()
-        if self._open or self._passing or self._in_string or self._unread.strip() or not self._result:
+        if self._open or self._passing or self._in_string or self._unread.strip():
+            raise TruncatedError
+        if not self._result:
             raise MalformedError
         return bytes(self._result)
 
@@ -137,7 +144,7 @@ class LargeDocument:
         parent = self._open[-1] if self._open else None
         self._string_is_key = parent is not None and not parent.square and parent.key is None
         if not self._string_is_key:
-            self._scalar(_ELIDED)
+            self._scalar(_start_of(rest))
         return len(unread) - len(rest) + 1
 
     def _token(self, token: bytes) -> None:
@@ -160,7 +167,7 @@ class LargeDocument:
                 raise MalformedError
             parent.key = token if len(token) <= _LONGEST_STRING else b""
         else:
-            self._scalar(token if len(token) <= _LONGEST_STRING else _ELIDED)
+            self._scalar(token if len(token) <= _LONGEST_STRING else _start_of(token))
 
     def _wanted(self) -> _Wanted | None:
         """The shape in which the value that starts here is wanted, or ``None`` if it is not."""
@@ -170,7 +177,7 @@ class LargeDocument:
             self._begun = True
             return _Wanted(self._shape)
         parent = self._open[-1]
-        if parent.members >= _MOST_MEMBERS or len(self._open) >= _DEEPEST or len(self._result) >= _LARGEST_RESULT:
+        if parent.members >= _MOST_MEMBERS or len(self._open) >= _DEEPEST or len(self._result) >= LARGEST_KEPT:
             return None
         if parent.shape is None or parent.square:
             return _Wanted(parent.shape)
@@ -198,3 +205,11 @@ class LargeDocument:
         if self._wanted() is not None:
             self._write_key()
             self._result += token
+
+
+def _start_of(string: bytes) -> bytes:
+    """The start of a long string as a string of its own, cut between two characters; other long scalars are no JSON."""
+    match = _CHARACTERS.match(string, 0, _KEPT_OF_STRING)
+    if match is None:
+        raise MalformedError
+    return match[0].decode("utf-8", "ignore").encode() + b'"'

@@ -13,28 +13,44 @@ An event that is not of the form is decoded as ever: the test can only save work
 """
 
 import re
+from collections.abc import Callable
 from typing import TypeAlias
 
 _TYPED = re.compile(rb'\s*\{\s*"type"\s*:\s*"response\.[^"\\]+\.delta"')
 _END = b"\n\n"
 _MOST_LESSONS = 32
 
+Test: TypeAlias = Callable[[bytes], bool]
+"""Whether these bytes only carry more text."""
+_Form: TypeAlias = tuple[bytes, bytes, bytes]
+"""How such bytes start, how they end, and what must not stand in between."""
 
-Form: TypeAlias = tuple[bytes, bytes, int]
-"""How such events start, how they end, and the one byte that the text in between must not hold."""
+
+def _of_form(start: bytes, end: bytes, stop: bytes) -> Test:
+    """The test for a form: a closure, since it is called for each chunk of a stream and costs least like this."""
+    byte = stop[0]
+
+    def only_text(data: bytes) -> bool:
+        if type(data) is not bytes:  # whatever a transport hands over in its stead
+            return False
+        rest = data.removeprefix(start)
+        text = rest.removesuffix(end)
+        return rest is not data and text is not rest and byte not in text
+
+    return only_text
 
 
 class Repetition:
-    """The form that the events of one stream have in common, or ``None`` before it is known.
+    """What the events of one stream have in common."""
 
-    An event has the form if it starts with ``start``, ends with ``end``, and ``stop`` is not in between. Whoever gets
-    the events tests that in place: a call for each would cost more than the test.
-    """
-
-    __slots__ = ("_last", "_lessons", "form")
+    __slots__ = ("_chunk_form", "_chunk_test", "_form", "_last", "_lessons", "only_text")
 
     def __init__(self) -> None:
-        self.form: Form | None = None
+        self.only_text: Test | None = None
+        """The test for the data of an event, or ``None`` while nothing is known."""
+        self._form: _Form | None = None
+        self._chunk_form: _Form | None = None
+        self._chunk_test: Test | None = None
         self._last: list[bytes] = []
         self._lessons = 0
 
@@ -45,25 +61,30 @@ class Repetition:
         self._lessons += 1
         typed = _TYPED.match(event)
         if typed:
-            self._set(typed[0], b"\n", b"}")
+            self._set(typed[0], b"}", b"\n")
             return
         pieces, last = event.split(b'"'), self._last
         self._last = pieces
         if len(pieces) == len(last):
             differing = [index for index, piece in enumerate(pieces) if piece != last[index]]
             if len(differing) == 1 and _is_value(pieces, index := differing[0]):
-                self._set(b'"'.join(pieces[:index]) + b'"', b'"', b'"' + b'"'.join(pieces[index + 1 :]))
+                self._set(b'"'.join(pieces[:index]) + b'"', b'"' + b'"'.join(pieces[index + 1 :]), b'"')
 
-    def as_chunk(self, chunk: bytes, event: bytes) -> Form | None:
-        """The form of chunks like ``chunk``, which is just one event, whose data is ``event``."""
-        form, head = self.form, chunk[: -len(event) - len(_END)]
+    def chunk_test(self, chunk: bytes, event: bytes) -> Test | None:
+        """The test for chunks like ``chunk``, which is just one event, whose data is ``event``."""
+        form, head = self._form, chunk[: -len(event) - len(_END)]
         if form is None or type(chunk) is not bytes or chunk != head + event + _END:
             return None
         start, end, stop = form
-        return head + start, end + _END, stop
+        chunk_form = (head + start, end + _END, stop)
+        if chunk_form != self._chunk_form:
+            self._chunk_form, self._chunk_test = chunk_form, _of_form(*chunk_form)
+        return self._chunk_test
 
-    def _set(self, start: bytes, stop: bytes, end: bytes) -> None:
-        self.form = (start, end, stop[0])
+    def _set(self, *form: bytes) -> None:
+        start, end, stop = form
+        self._form = (start, end, stop)
+        self.only_text = _of_form(start, end, stop)
 
 
 def _is_value(pieces: list[bytes], index: int) -> bool:

@@ -7,11 +7,11 @@ routes the call depends on the endpoint; what is wrong with the way it is sent i
 from collections.abc import Iterable
 
 from .. import conventions as names
+from ..limits import LONGEST_NAME
 from ..observation import Request
 from .dialect import Dialect
 from .request_body import has_earlier_turns, parameters_of, read_request_body
 
-_LONGEST_NAME = 256
 _CONVERSATION = b"x-grok-conv-id"
 _RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
 
@@ -24,19 +24,19 @@ def read_request(
     for name, value in headers:
         size = len(name)  # cheaper to compare than names, of which there are twenty
         if size == len(_CONVERSATION) and name.lower() == _CONVERSATION:
-            header_id = value.decode("utf-8", "replace")[:_LONGEST_NAME] or None
+            header_id = value.decode("utf-8", "replace")[:LONGEST_NAME] or None
         elif size == len(_RETRIES) and name.lower() == _RETRIES:
             retries = value
     fields = read_request_body(body or b"")
     key = fields.prompt_cache_key
-    body_id = key[:_LONGEST_NAME] if type(key) is str and key else None
+    body_id = key[:LONGEST_NAME] if type(key) is str and key else None
     source, identity = names.SOURCE_HEADER, header_id
     if body_id is not None and (header_id is None or dialect.body_first):
         source, identity = names.SOURCE_BODY, body_id
     problems = []
     if identity is None and has_earlier_turns(fields):
         problems.append(names.PROBLEM_MISSING)
-    if body_id is not None and header_id is None and not dialect.takes_key:
+    if body_id is not None and not dialect.takes_key:
         problems.append(names.PROBLEM_WRONG_CARRIER)
     if header_id is not None and body_id is not None and header_id != body_id:
         problems.append(names.PROBLEM_CONFLICTING)
@@ -44,7 +44,7 @@ def read_request(
         operation=dialect.operation,
         host=host,
         port=port,
-        model=fields.model[:_LONGEST_NAME] if type(fields.model) is str and fields.model else None,
+        model=fields.model[:LONGEST_NAME] if type(fields.model) is str and fields.model else None,
         stream=fields.stream is True,
         parameters=parameters_of(fields),
         conversation_id=identity,

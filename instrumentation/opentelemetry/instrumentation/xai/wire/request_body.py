@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from .. import conventions as names
+from ..limits import LONGEST_NAME
 from ..observation import AttributeValue
 
-_LONGEST_TEXT = 256
 _MOST_SEQUENCES = 16
 _LARGEST = 1 << 63  # exporters have no room for more
 _ABSENT = msgspec.Raw()
@@ -92,7 +92,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str | None:
-    return value[:_LONGEST_TEXT] if type(value) is str and value else None
+    return value[:LONGEST_NAME] if type(value) is str and value else None
 
 
 def _sequences(value: Any) -> tuple[str, ...] | None:
@@ -100,7 +100,7 @@ def _sequences(value: Any) -> tuple[str, ...] | None:
         value = [value]
     if type(value) is not list:
         return None
-    return tuple(item[:_LONGEST_TEXT] for item in value[:_MOST_SEQUENCES] if type(item) is str) or None
+    return tuple(item[:LONGEST_NAME] for item in value[:_MOST_SEQUENCES] if type(item) is str) or None
 
 
 def _choices(value: Any) -> int | None:

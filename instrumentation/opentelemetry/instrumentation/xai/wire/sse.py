@@ -5,13 +5,15 @@ dropped: for xAI the type of an event stands in its data. An event too large to 
 Source: the WHATWG HTML standard, "Server-sent events".
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
+from ..limits import LARGEST_KEPT
 from .dialect import Shape
 from .large_document import LargeDocument, MalformedError
 
-_LARGEST_KEPT = 128 * 1024
 _LINE = 64  # what keeping one more line costs, however short it is
+_BLANK_RUN = re.compile(rb"\n{3,}")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -51,7 +53,7 @@ class EventFramer:
         if self._line:
             chunk = bytes(self._line) + chunk
             self._line.clear()
-        *blocks, rest = chunk.split(b"\n\n")
+        *blocks, rest = _without_blank_runs(chunk).split(b"\n\n")
         events = []
         for block in blocks:
             lines = (
@@ -92,7 +94,7 @@ class EventFramer:
         if b"\r" in chunk:
             self._cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = chunk.split(b"\n")
+        lines = _without_blank_runs(chunk).split(b"\n")
         rest = lines.pop()
         for ending in lines:
             line = self._completed(ending) if self._line or self._large is not None else ending
@@ -121,7 +123,7 @@ class EventFramer:
             self._write(start)
             return
         self._line += start
-        if len(self._line) + self._size > _LARGEST_KEPT and len(self._line) >= len(b"data:"):
+        if len(self._line) + self._size > LARGEST_KEPT and len(self._line) >= len(b"data:"):
             line = bytes(self._line)
             self._line.clear()
             if line.startswith(b"data:"):
@@ -137,7 +139,7 @@ class EventFramer:
             return
         self._data.append(data)
         self._size += len(data) + _LINE
-        if self._size > _LARGEST_KEPT:
+        if self._size > LARGEST_KEPT:
             self._enlarge()
 
     def _enlarge(self) -> None:
@@ -173,6 +175,11 @@ class EventFramer:
         self._data.clear()
         self._size = 0
         return event
+
+
+def _without_blank_runs(chunk: bytes) -> bytes:
+    """The same with at most two line ends in a row: they end line and event, and more of them nothing more."""
+    return _BLANK_RUN.sub(b"\n\n", chunk) if b"\n\n\n" in chunk else chunk
 
 
 def _value(line: bytes) -> bytes:
