@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai.exchange import Exchange
 from opentelemetry.instrumentation.xai.observation import Ending, Observation, Request, Usage
 from opentelemetry.instrumentation.xai.wire.content_coding import UnreadableError, decoder_for
+from opentelemetry.instrumentation.xai.wire.repetition import has_form
 from opentelemetry.instrumentation.xai.wire.routes import dialect_of
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -53,7 +54,7 @@ def exchange_of(path: str, *, stream: bool) -> Exchange:
 def hand_in(exchange: Exchange, chunks: Iterable[bytes], *, shortcut: bool, moment: int = MOMENT) -> None:
     """Hand chunks in as ``ObservedCall.bytes_received`` does, or, without the shortcut, every one of them."""
     for chunk in chunks:
-        if shortcut and exchange.uneventful is not None and exchange.uneventful(chunk):
+        if shortcut and exchange.uneventful is not None and has_form(exchange.uneventful, chunk):
             continue
         exchange.bytes_received(chunk, moment)
         if exchange.terminated:

@@ -50,14 +50,14 @@ def learned(*chunks: bytes) -> Lesson:
 
 def has_form(lesson: Lesson, data: bytes) -> bool:
     """Whether a chunk has the form that was learned."""
-    only_text = lesson.chunk_test(lesson.chunk, data_of(lesson.chunk))
-    return only_text is not None and only_text(data)
+    form = lesson.as_chunk(lesson.chunk, data_of(lesson.chunk))
+    return form is not None and repetition.has_form(form, data)
 
 
 def test_chat_is_learned_from_two() -> None:
     """Two chunks that differ in one string teach the form; one, or two that are the same, do not."""
-    assert learned(chat("a")).only_text is None
-    assert learned(chat("a"), chat("a")).only_text is None
+    assert learned(chat("a")).form is None
+    assert learned(chat("a"), chat("a")).form is None
     lesson = learned(chat("a"), chat("b"))
     for text in ("c", "", "é", "\\", "two words", "{}[],:", "\n"):
         assert has_form(lesson, chat(text)), text
@@ -102,7 +102,7 @@ def test_chat_of_another_form_is_told(other: bytes) -> None:
 )
 def test_only_a_members_value_may_differ(first: bytes, second: bytes) -> None:
     """Chunks that differ in anything but the text of one member teach nothing."""
-    assert learned(first, second).only_text is None
+    assert learned(first, second).form is None
 
 
 def test_responses_are_learned_from_one() -> None:
@@ -130,8 +130,8 @@ def test_responses_are_learned_from_one() -> None:
 def test_only_whole_single_events_have_a_form_as_chunks(other: Any) -> None:
     """A chunk that is not exactly one event, with plain line ends, gives no form of chunks."""
     lesson = learned(delta("a"))
-    assert lesson.only_text is not None
-    assert lesson.chunk_test(other, data_of(delta("a"))) is None
+    assert lesson.form is not None
+    assert lesson.as_chunk(other, data_of(delta("a"))) is None
 
 
 def test_lessons_end() -> None:
@@ -139,7 +139,7 @@ def test_lessons_end() -> None:
     lesson = learned(*(chat("a", x=[number]) for number in range(repetition._MOST_LESSONS)))
     lesson.study(chat("a"))
     lesson.study(chat("b"))
-    assert lesson.only_text is None
+    assert lesson.form is None
 
 
 def test_a_new_form_takes_the_place_of_the_old() -> None:

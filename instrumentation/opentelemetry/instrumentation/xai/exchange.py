@@ -13,7 +13,7 @@ Whether a body is a stream of events is what its content type says; where a stre
 says otherwise, its first byte decides: a JSON document starts unlike any event.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -24,7 +24,7 @@ from .wire.answer import Answer
 from .wire.content_coding import DAMAGED, Decoder, UnreadableError, decoder_for
 from .wire.dialect import Dialect
 from .wire.large_document import LargeDocument, MalformedError, TruncatedError
-from .wire.repetition import Repetition, Test
+from .wire.repetition import Form, Repetition, has_form
 from .wire.sse import EventFramer
 
 _DONE = b"[DONE]"
@@ -77,9 +77,9 @@ class Exchange:
         """Whether a stream was asked for, and nothing tells yet that the body is one."""
         self._body = bytearray()
         self._large: LargeDocument | None = None
-        self._repetition = Repetition()
-        self.uneventful: Test | None = None
-        """The test for chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
+        self._repetition: Repetition | None = None
+        self.uneventful: Form | None = None
+        """The form of chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
         self._first_chunk: int | None = None
         self._first_reasoning_token: int | None = None
         self._first_answer_token: int | None = None
@@ -141,10 +141,13 @@ class Exchange:
 
     def end(self, ending: Ending, moment: int, error_type: str | None = None) -> Observation:
         """The whole exchange, now that it is over; ``error_type`` names the failure of a ``FAILED`` one."""
-        if ending is Ending.COMPLETE and self._unreadable is None and not self._answer.terminal:
-            self._close_body(moment)
-        ending, error_type = self._judged(ending, error_type)
         answer = self._answer
+        if ending is Ending.COMPLETE and self._unreadable is None and not answer.terminal:
+            if self._framer is not None:
+                self._close_stream(self._framer, moment)
+            elif self._body or self._large is not None:
+                self._close_document()
+        ending, error_type = self._judged(ending, error_type)
         return Observation(
             request=self._request,
             timeline=Timeline(
@@ -157,7 +160,7 @@ class Exchange:
             usage=answer.usage,
             response_id=answer.id,
             response_model=answer.model,
-            finish_reasons=tuple(self._finish_reasons(ending)),
+            finish_reasons=self._finish_reasons(ending),
             conversation_id=answer.conversation_id,
             request_id=self._request_id,
             server_time_to_first_token=self._server_time_to_first_token,
@@ -180,12 +183,8 @@ class Exchange:
         unfinished = self._unreadable == _TRUNCATED or (self._framer is not None and readable and answer.unfinished)
         return (Ending.FAILED, names.STREAM_INTERRUPTED) if complete and unfinished else (ending, error_type)
 
-    def _close_body(self, moment: int) -> None:
-        """Read what is left of a body that is over."""
-        framer = self._framer
-        if framer is None:
-            self._close_document()
-            return
+    def _close_stream(self, framer: EventFramer, moment: int) -> None:
+        """Read what is left of a stream that is over."""
         malformed = framer.malformed
         self._read(b"\n\n", moment)  # a last event may lack its blank line
         if framer.malformed > malformed:
@@ -222,10 +221,12 @@ class Exchange:
 
     def _read_events(self, framer: EventFramer, data: bytes, moment: int) -> None:
         answer, repetition, aligned = self._answer, self._repetition, framer.between_events
-        only_text, event, count = repetition.only_text, b"", 0
+        if repetition is None:
+            repetition = self._repetition = Repetition()
+        form, event, count = repetition.form, b"", 0
         for event in framer.feed(data):
             count += 1
-            if only_text is not None and only_text(event):
+            if form is not None and has_form(form, event):
                 continue
             if self._first_chunk is None:
                 self._first_chunk = moment
@@ -247,10 +248,10 @@ class Exchange:
                     return
             elif answer.text:
                 repetition.learn(event)
-                only_text = repetition.only_text
+                form = repetition.form
         if self._decoder is None:
             self.uneventful = (
-                repetition.chunk_test(data, event) if aligned and count == 1 and framer.between_events else None
+                repetition.as_chunk(data, event) if aligned and count == 1 and framer.between_events else None
             )
 
     def _enlarge(self, data: bytes) -> None:
@@ -262,16 +263,15 @@ class Exchange:
 
     def _close_document(self) -> None:
         """Read what came of a body that was not streamed, now that it is whole."""
-        if self._unreadable is None and (self._body or self._large is not None):
-            try:
-                document = bytes(self._body) if self._large is None else self._large.close()
-            except TruncatedError:
-                self.give_up(_TRUNCATED)
-            except MalformedError:
-                self.give_up(_MALFORMED)
-            else:
-                self._body.clear()
-                self._read_document(document)
+        try:
+            document = bytes(self._body) if self._large is None else self._large.close()
+        except TruncatedError:
+            self.give_up(_TRUNCATED)
+        except MalformedError:
+            self.give_up(_MALFORMED)
+        else:
+            self._body.clear()
+            self._read_document(document)
 
     def _read_document(self, document: bytes) -> None:
         try:
@@ -286,14 +286,13 @@ class Exchange:
         self._large = None
         self.uneventful = None
 
-    def _finish_reasons(self, ending: Ending) -> Iterator[str]:
+    def _finish_reasons(self, ending: Ending) -> tuple[str, ...]:
         """What was sent, each at the index of its choice; ``error`` for a choice whose finish never came."""
         reasons = self._answer.finish_reasons
         broken = ending in (Ending.ERROR_EVENT, Ending.ABANDONED) or (ending is Ending.FAILED and self.in_body)
         if ending is Ending.HTTP_ERROR or not (broken or any(reasons.values())):
-            return
-        for index in range(max(reasons, default=0) + 1):
-            yield reasons.get(index) or names.FINISH_ERROR
+            return ()
+        return tuple([reasons.get(index) or names.FINISH_ERROR for index in range(max(reasons, default=0) + 1)])
 
 
 def _seconds(value: bytes | None) -> float | None:

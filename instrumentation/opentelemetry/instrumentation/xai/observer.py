@@ -28,7 +28,7 @@ from .guard import fault, guarded
 from .observation import Ending
 from .settings import Settings
 from .telemetry.recorder import Recorder, Recording
-from .wire.repetition import Test
+from .wire.repetition import Form
 from .wire.request import read_request
 from .wire.routes import Hosts, dialect_of
 
@@ -103,8 +103,8 @@ class Listener(Protocol):
     """Whom a tap tells of a body: an ``ObservedCall``, or what it lets overhear."""
 
     @property
-    def uneventful(self) -> Test | None:
-        """The test for chunks of which need not be told."""
+    def uneventful(self) -> Form | None:
+        """The form of chunks of which need not be told."""
 
     def bytes_received(self, chunk: bytes) -> None:
         """Bytes of the body came."""
@@ -131,7 +131,7 @@ class Overheard:
         self._call = call
 
     @property
-    def uneventful(self) -> Test | None:
+    def uneventful(self) -> Form | None:
         """The call's own."""
         return self._call.uneventful
 
@@ -164,8 +164,8 @@ class ObservedCall:
         self._exchange = exchange
         self._clock = clock
         self._failures = failures
-        self.uneventful: Test | None = None
-        """The test for chunks that tell nothing new, of which the call need not be told. Changes with each it is."""
+        self.uneventful: Form | None = None
+        """The form of chunks that tell nothing new, of which the call need not be told. Changes with each it is."""
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
         self._body = body
         """The request's body while it is being sent: on lower layers it is the same."""

@@ -104,7 +104,8 @@ class _Library:
             call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return original(client, *args, **kwargs)
-            with _Sending(self, call, own, kwargs) as sending:
+            sending = _Sending(self, call, own, kwargs)
+            try:
                 response = original(client, *args, **sending.kwargs)
                 if sending.arrived(response, self.tapped):
                     try:
@@ -112,6 +113,10 @@ class _Library:
                     except BaseException:
                         response.close()
                         raise
+            except BaseException as error:
+                sending.failed(error)
+                raise
+            sending.returned()
             return response
 
         return send
@@ -126,7 +131,8 @@ class _Library:
             call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return await original(client, *args, **kwargs)
-            with _Sending(self, call, own, kwargs) as sending:
+            sending = _Sending(self, call, own, kwargs)
+            try:
                 response = await original(client, *args, **sending.kwargs)
                 if sending.arrived(response, self.async_tapped):
                     try:
@@ -134,6 +140,10 @@ class _Library:
                     except BaseException:
                         await response.aclose()
                         raise
+            except BaseException as error:
+                sending.failed(error)
+                raise
+            sending.returned()
             return response
 
         return send
@@ -190,31 +200,30 @@ class _Sending:
 
     def arrived(self, response: Any, tapped: Any) -> bool:
         """The headers are here: see to it that the body will be seen; says whether it is to be read now."""
-        self._arrived(response, tapped)
+        try:
+            self._response = response
+            has_events = self._call.headers_received(response.status_code, response.headers.raw)
+            if response.is_stream_consumed:
+                pass
+            elif not self._whole:
+                response.stream = tapped(response.stream, self._call)
+                self._tells_end = False
+            elif has_events:
+                response.stream = tapped(response.stream, Overheard(self._call))
+                self._has_content = False
+        except Exception as error:  # written out: the answer must be right whatever happens
+            fault("_Sending.arrived", error)
         return self._whole
 
-    @guarded
-    def _arrived(self, response: Any, tapped: Any) -> None:
-        self._response = response
-        has_events = self._call.headers_received(response.status_code, response.headers.raw)
-        if response.is_stream_consumed:
-            return
-        if not self._whole:
-            response.stream = tapped(response.stream, self._call)
-            self._tells_end = False
-        elif has_events:
-            response.stream = tapped(response.stream, Overheard(self._call))
-            self._has_content = False
+    def failed(self, error: BaseException) -> None:
+        """Sending or reading raised ``error``."""
+        if self._response is None:
+            self._seen_in(error)
+        self._call.failed(error)
 
-    def __enter__(self) -> "_Sending":  # noqa: PYI034  Self is newer than Python 3.10
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if error is not None:
-            if self._response is None:
-                self._seen_in(error)
-            self._call.failed(error)
-        elif self._tells_end:
+    def returned(self) -> None:
+        """``send`` is about to return: tell the call's ending, unless the tap will."""
+        if self._tells_end:
             self._call.finished(getattr(self._response, "_content", None) if self._has_content else None)
 
     @guarded

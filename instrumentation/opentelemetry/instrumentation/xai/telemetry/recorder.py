@@ -10,24 +10,21 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 
-from opentelemetry import baggage, propagate, trace
+from opentelemetry import propagate, trace
 
 from .. import conventions as names
 from ..guard import guarded
-from ..limits import LONGEST_NAME
-from ..observation import AttributeValue, Ending, Observation, Request
+from ..observation import AttributeValue, Ending, Observation, Request, Usage
 from ..settings import Settings
 from ..version import __version__
+from .attribute_sets import AttributeSets, KnownSets
 from .attributes import answer_attributes, is_warm, request_attributes, seconds
-from .bounded import bounded
 from .counters import Increment
 from .instruments import SCOPE, instruments_of
 
-_MOST_MODELS = 100
-_MOST_SERVERS = 100
-_MOST_BAGGAGE_VALUES = 50
 _FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
+_NOTHING = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0))
 
 
 class Recorder:
@@ -49,10 +46,7 @@ class Recorder:
         self._token_usage = histograms[names.TOKEN_USAGE.name]
         self._client_first_token = histograms[names.CLIENT_TIME_TO_FIRST_TOKEN.name]
         self._server_first_token = histograms[names.SERVER_TIME_TO_FIRST_TOKEN.name]
-        self._models = bounded("model", _MOST_MODELS)
-        self._response_models = bounded("response model", _MOST_MODELS)
-        self._servers = bounded("server", _MOST_SERVERS)
-        self._baggage = {key: bounded(f"baggage {key}", _MOST_BAGGAGE_VALUES) for key in settings.metric_baggage}
+        self._sets = KnownSets(settings.metric_baggage)
 
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
         """Start the span of an exchange as a child of ``current``; ``started`` is in nanoseconds since the epoch."""
@@ -82,80 +76,61 @@ class Recorder:
 
     def record(self, observation: Observation, within: Context) -> None:
         """Record the metrics of an exchange in the context of its span."""
-        ours = self._common(observation.request, within)
-        standard = dict(ours)
-        standard[names.SERVER_PORT] = observation.request.port
-        if observation.response_model is not None:
-            standard[names.RESPONSE_MODEL] = self._response_models(observation.response_model)
-        self._count(observation, ours, standard)
-        self._time(observation, ours, standard, within)
+        sets = self._sets.of(observation, within)
+        self._count(observation.usage, sets)
+        self._time(observation, sets, within)
 
-    def _common(self, request: Request, within: Context) -> dict[str, AttributeValue]:
-        attributes: dict[str, AttributeValue] = {
-            names.OPERATION_NAME: request.operation,
-            names.PROVIDER_NAME: names.PROVIDER,
-            names.SERVER_ADDRESS: self._servers(request.host),
-        }
-        if request.model is not None:
-            attributes[names.REQUEST_MODEL] = self._models(request.model)
-        for key, values in self._baggage.items():
-            value = baggage.get_baggage(key, within)
-            if value is not None:
-                attributes[key] = values(str(value)[:LONGEST_NAME])
-        return attributes
-
-    def _count(
-        self, observation: Observation, ours: dict[str, AttributeValue], standard: dict[str, AttributeValue]
-    ) -> None:
-        usage = observation.usage
-        increments: list[Increment] = []
+    def _count(self, usage: Usage | None, sets: AttributeSets) -> None:
         if usage is None:  # the conventions: an exchange without usage counts 0
-            increments.append((names.INPUT_TOKENS, _UNKNOWN, 0))
-            increments.append((names.OUTPUT_TOKENS, _UNKNOWN, 0))
-        else:
-            for modality, tokens in usage.modalities:
-                increments.append((names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),), tokens))
-            if not usage.modalities:
-                increments.append((names.INPUT_TOKENS, _UNKNOWN, usage.input_tokens or 0))
-            increments.append((names.OUTPUT_TOKENS, _UNKNOWN, usage.output_tokens or 0))
-            if usage.cached_tokens is not None:
-                increments.append((names.CACHE_READ_INPUT_TOKENS, _UNKNOWN, usage.cached_tokens))
-            if usage.reasoning_tokens is not None:
-                increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
-            if usage.cost_ticks is not None:
-                self._counters.add(tuple(ours.items()), ((names.COST, (), usage.cost_ticks),))
-        self._counters.add(tuple(standard.items()), increments)
+            self._counters.add(sets.standard_in_table, _NOTHING)
+            return
+        increments: list[Increment] = [(names.OUTPUT_TOKENS, _UNKNOWN, usage.output_tokens or 0)]
+        for modality, tokens in usage.modalities:
+            increments.append((names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),), tokens))
+        if not usage.modalities:
+            increments.append((names.INPUT_TOKENS, _UNKNOWN, usage.input_tokens or 0))
+        if usage.cached_tokens is not None:
+            increments.append((names.CACHE_READ_INPUT_TOKENS, _UNKNOWN, usage.cached_tokens))
+        if usage.reasoning_tokens is not None:
+            increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
+        self._counters.add(sets.standard_in_table, increments)
+        if usage.cost_ticks is not None:
+            self._counters.add(sets.ours_in_table, ((names.COST, (), usage.cost_ticks),))
 
-    def _time(
-        self,
-        observation: Observation,
-        ours: dict[str, AttributeValue],
-        standard: dict[str, AttributeValue],
-        within: Context,
-    ) -> None:
-        timeline, usage, warm = observation.timeline, observation.usage, is_warm(observation)
-        if warm is not None:
-            ours = {**ours, names.XAI_CACHE_WARM: warm}
+    def _time(self, observation: Observation, sets: AttributeSets, within: Context) -> None:
+        timeline, usage = observation.timeline, observation.usage
         if usage is not None:
-            for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
-                if tokens is not None:
-                    self._token_usage.record(tokens, {**standard, names.TOKEN_TYPE: kind}, within)
+            if usage.input_tokens is not None:
+                self._token_usage.record(usage.input_tokens, sets.input, within)
+            if usage.output_tokens is not None:
+                self._token_usage.record(usage.output_tokens, sets.output, within)
         if observation.streamed:
-            if timeline.first_chunk is not None:
-                self._time_to_first_chunk.record(seconds(timeline, timeline.first_chunk), standard, within)
-            for kind, moment in (
-                ("reasoning", timeline.first_reasoning_token),
-                ("answer", timeline.first_answer_token),
-            ):
-                if moment is not None:
-                    self._client_first_token.record(
-                        seconds(timeline, moment), {**ours, names.XAI_TOKEN_KIND: kind}, within
-                    )
+            self._time_stream(observation, sets, within)
         if observation.server_time_to_first_token is not None:
-            self._server_first_token.record(observation.server_time_to_first_token, ours, within)
+            self._server_first_token.record(
+                observation.server_time_to_first_token, _warmth(observation, sets.ours), within
+            )
+        standard = sets.standard
         if observation.error_type is not None:
             standard = {**standard, names.ERROR_TYPE: observation.error_type}
         self._duration.record(seconds(timeline, timeline.ended), standard, within)
+
+    def _time_stream(self, observation: Observation, sets: AttributeSets, within: Context) -> None:
+        timeline, ours = observation.timeline, _warmth(observation, sets.ours)
+        if timeline.first_chunk is not None:
+            self._time_to_first_chunk.record(seconds(timeline, timeline.first_chunk), sets.standard, within)
+        for kind, moment in (
+            (names.KIND_REASONING, timeline.first_reasoning_token),
+            (names.KIND_ANSWER, timeline.first_answer_token),
+        ):
+            if moment is not None:
+                self._client_first_token.record(seconds(timeline, moment), {**ours, names.XAI_TOKEN_KIND: kind}, within)
+
+
+def _warmth(observation: Observation, attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Attributes with what is known of how warm the cache was."""
+    warm = is_warm(observation)
+    return attributes if warm is None else {**attributes, names.XAI_CACHE_WARM: warm}
 
 
 class Recording:

@@ -13,44 +13,34 @@ An event that is not of the form is decoded as ever: the test can only save work
 """
 
 import re
-from collections.abc import Callable
 from typing import TypeAlias
 
 _TYPED = re.compile(rb'\s*\{\s*"type"\s*:\s*"response\.[^"\\]+\.delta"')
 _END = b"\n\n"
 _MOST_LESSONS = 32
 
-Test: TypeAlias = Callable[[bytes], bool]
-"""Whether these bytes only carry more text."""
-_Form: TypeAlias = tuple[bytes, bytes, bytes]
-"""How such bytes start, how they end, and what must not stand in between."""
+Form: TypeAlias = tuple[bytes, bytes, int]
+"""How bytes that only carry more text start, how they end, and the one byte that must not stand in between."""
 
 
-def _of_form(start: bytes, end: bytes, stop: bytes) -> Test:
-    """The test for a form: a closure, since it is called for each chunk of a stream and costs least like this."""
-    byte = stop[0]
-
-    def only_text(data: bytes) -> bool:
-        if type(data) is not bytes:  # whatever a transport hands over in its stead
-            return False
-        rest = data.removeprefix(start)
-        text = rest.removesuffix(end)
-        return rest is not data and text is not rest and byte not in text
-
-    return only_text
+def has_form(form: Form, data: bytes) -> bool:
+    """Whether bytes have a form: asked of each chunk of a stream, so it had better be cheap."""
+    start, end, stop = form
+    if type(data) is not bytes:  # whatever a transport hands over in its stead
+        return False
+    rest = data.removeprefix(start)
+    text = rest.removesuffix(end)
+    return rest is not data and text is not rest and stop not in text
 
 
 class Repetition:
     """What the events of one stream have in common."""
 
-    __slots__ = ("_chunk_form", "_chunk_test", "_form", "_last", "_lessons", "only_text")
+    __slots__ = ("_last", "_lessons", "form")
 
     def __init__(self) -> None:
-        self.only_text: Test | None = None
-        """The test for the data of an event, or ``None`` while nothing is known."""
-        self._form: _Form | None = None
-        self._chunk_form: _Form | None = None
-        self._chunk_test: Test | None = None
+        self.form: Form | None = None
+        """The form of the data of such events, or ``None`` while nothing is known."""
         self._last: list[bytes] = []
         self._lessons = 0
 
@@ -70,21 +60,16 @@ class Repetition:
             if len(differing) == 1 and _is_value(pieces, index := differing[0]):
                 self._set(b'"'.join(pieces[:index]) + b'"', b'"' + b'"'.join(pieces[index + 1 :]), b'"')
 
-    def chunk_test(self, chunk: bytes, event: bytes) -> Test | None:
-        """The test for chunks like ``chunk``, which is just one event, whose data is ``event``."""
-        form, head = self._form, chunk[: -len(event) - len(_END)]
+    def as_chunk(self, chunk: bytes, event: bytes) -> Form | None:
+        """The form of chunks like ``chunk``, which is just one event, whose data is ``event``."""
+        form, head = self.form, chunk[: -len(event) - len(_END)]
         if form is None or type(chunk) is not bytes or chunk != head + event + _END:
             return None
         start, end, stop = form
-        chunk_form = (head + start, end + _END, stop)
-        if chunk_form != self._chunk_form:
-            self._chunk_form, self._chunk_test = chunk_form, _of_form(*chunk_form)
-        return self._chunk_test
+        return head + start, end + _END, stop
 
-    def _set(self, *form: bytes) -> None:
-        start, end, stop = form
-        self._form = (start, end, stop)
-        self.only_text = _of_form(start, end, stop)
+    def _set(self, start: bytes, end: bytes, stop: bytes) -> None:
+        self.form = (start, end, stop[0])
 
 
 def _is_value(pieces: list[bytes], index: int) -> bool:

@@ -14,6 +14,7 @@ from .request_body import has_earlier_turns, parameters_of, read_request_body
 
 _CONVERSATION = b"x-grok-conv-id"
 _RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
+_SIZES = frozenset({len(_CONVERSATION), len(_RETRIES)})  # cheaper to compare than names, of which there are twenty
 
 
 def read_request(
@@ -22,11 +23,12 @@ def read_request(
     """The facts of a request, of its headers two."""
     header_id, retries = None, b""
     for name, value in headers:
-        size = len(name)  # cheaper to compare than names, of which there are twenty
-        if size == len(_CONVERSATION) and name.lower() == _CONVERSATION:
-            header_id = value.decode("utf-8", "replace")[:LONGEST_NAME] or None
-        elif size == len(_RETRIES) and name.lower() == _RETRIES:
-            retries = value
+        if len(name) in _SIZES:
+            lowered = name.lower()
+            if lowered == _CONVERSATION:
+                header_id = value.decode("utf-8", "replace")[:LONGEST_NAME] or None
+            elif lowered == _RETRIES:
+                retries = value
     fields = read_request_body(body or b"")
     key = fields.prompt_cache_key
     body_id = key[:LONGEST_NAME] if type(key) is str and key else None

@@ -51,16 +51,14 @@ class Hosts(dict[str, bool]):
 
     def speaks(self, host: str, port: int) -> bool:
         """Whether this very server speaks xAI's API; for a host of which ``hosts[host]`` is true."""
-        name = _bracketed(host)
-        return self._every or _is_xai(host) or name in self._further or f"{name}:{port}" in self._further
+        if self._every or _is_xai(host):
+            return True
+        name = f"[{host}]" if ":" in host else host
+        return name in self._further or f"{name}:{port}" in self._further
 
 
 def _is_xai(host: str) -> bool:
     return host == "api.x.ai" or host.endswith(".api.x.ai")
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _name_of(entry: str) -> str:
