@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.xai.observation import Ending
 from opentelemetry.instrumentation.xai.observer import Failures, ObservedCall, Observer
 from opentelemetry.instrumentation.xai.settings import Settings
 from opentelemetry.instrumentation.xai.tap import tap
+from opentelemetry.instrumentation.xai.telemetry.destination import Destination
 from opentelemetry.instrumentation.xai.telemetry.recorder import Recorder, Recording
 from opentelemetry.instrumentation.xai.wire.chat_completions import ChatCompletions
 
@@ -58,7 +59,7 @@ Watch = Callable[..., ObservedCall]
 @pytest.fixture
 def observer(telemetry: Telemetry) -> Observer:
     """An observer with clocks of its own."""
-    recorder = Recorder(Settings(), telemetry.tracer_provider, telemetry.meter_provider)
+    recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     return Observer(Settings(), recorder, Clock(), lambda: 1_700_000_000_000_000_000)
 
 

@@ -1,12 +1,11 @@
 """What the openai SDK offers beyond a plain call keeps working, and is observed as what it is on the wire."""
 
 import asyncio
-import gc
-import random
 from typing import Any
 
 import pytest
 
+from clients.loops import complaints
 from conftest import Telemetry
 
 openai = pytest.importorskip("openai")
@@ -141,14 +140,6 @@ def test_a_loop_that_ends_has_no_more_to_complain_of_than_without_us(
     server: Any, instrument: Any, monkeypatch: Any
 ) -> None:
     """Generators of the SDK and its client get in each other's way when a loop closes them; ours is not among them."""
-    order, results = random.Random(), []
-
-    async def shut_down(loop: Any) -> None:
-        """As the loop's own, but in an order that can be repeated: the loop's is that of their addresses."""
-        generators = sorted(loop._asyncgens, key=lambda generator: generator.__qualname__)
-        order.shuffle(generators)
-        loop._asyncgens.clear()
-        results.extend(await asyncio.gather(*(each.aclose() for each in generators), return_exceptions=True))
 
     async def main() -> None:
         client = openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="k")
@@ -156,21 +147,9 @@ def test_a_loop_that_ends_has_no_more_to_complain_of_than_without_us(
         async for _ in stream:
             break
 
-    def complaints() -> list[str]:
-        order.seed(7)
-        results.clear()
-        for _ in range(10):
-            asyncio.run(main())
-        return [repr(result) for result in results]
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "shutdown_asyncgens", shut_down)
-    gc.disable()  # which would close some of them earlier, now and then
-    try:
-        without = complaints()
-        telemetry: Telemetry = instrument()
-        assert complaints() == without
-    finally:
-        gc.enable()
+    without = complaints(main)
+    telemetry: Telemetry = instrument()
+    assert complaints(main) == without
     assert len(telemetry.spans) == 10
 
 

@@ -174,7 +174,7 @@ from opentelemetry.instrumentation.xai import conventions as names
 early = instruments_of()
 assert instruments_of() is early
 early.counters.add((), [(names.INPUT_TOKENS, (), 1)])
-early.histograms[names.OPERATION_DURATION.name].record(1.0)
+early.duration.record(1.0)
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
 metrics.set_meter_provider(provider)

@@ -15,6 +15,7 @@ from conftest import Point, Telemetry
 from opentelemetry import baggage, context, trace
 from opentelemetry.instrumentation.xai.observation import Ending, Observation, Request, Timeline, Usage
 from opentelemetry.instrumentation.xai.settings import Settings
+from opentelemetry.instrumentation.xai.telemetry.destination import Destination
 from opentelemetry.instrumentation.xai.telemetry.recorder import Recorder
 from opentelemetry.instrumentation.xai.version import __version__
 
@@ -73,7 +74,7 @@ COUNTERS = "gen_ai.client.inference.usage."
 
 def record(telemetry: Telemetry, *observations: Observation, current: Any = None, **settings: Any) -> None:
     """Record observations, as one ``instrument()`` would."""
-    recorder = Recorder(Settings(**settings), telemetry.tracer_provider, telemetry.meter_provider)
+    recorder = Recorder(Settings(**settings), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     for observation in observations:
         within = context.get_current() if current is None else current
         recorder.begin(observation.request, STARTED, within).finish(observation)
@@ -246,7 +247,7 @@ def test_a_span_that_is_not_sampled_has_its_metrics(telemetry: Telemetry) -> Non
 
 def test_without_spans_there_are_metrics(telemetry: Telemetry) -> None:
     """``spans="never"`` makes no span, propagates nothing, and records the same metrics."""
-    recorder = Recorder(Settings(spans="never"), telemetry.tracer_provider, telemetry.meter_provider)
+    recorder = Recorder(Settings(spans="never"), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     recording = recorder.begin(STREAMED.request, STARTED, context.get_current())
     carrier: dict[str, str] = {}
     recording.propagate(carrier)
@@ -260,7 +261,7 @@ def test_without_spans_there_are_metrics(telemetry: Telemetry) -> None:
 def test_the_span_is_a_child_and_the_parent_of_what_is_sent(telemetry: Telemetry) -> None:
     """The span continues the caller's trace, and its own context is what is propagated."""
     tracer = telemetry.tracer_provider.get_tracer("application")
-    recorder = Recorder(Settings(), telemetry.tracer_provider, telemetry.meter_provider)
+    recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     with tracer.start_as_current_span("parent") as parent:
         recording = recorder.begin(REQUEST, STARTED, context.get_current())
     carrier: dict[str, str] = {}
@@ -382,7 +383,7 @@ def test_buckets_are_those_of_the_conventions(telemetry: Telemetry) -> None:
 def test_metric_baggage(telemetry: Telemetry) -> None:
     """Baggage keys asked for are on every metric and on no span; past 50 values of a key they become ``_other``."""
     recorder = Recorder(
-        Settings(metric_baggage=("tenant", "route")), telemetry.tracer_provider, telemetry.meter_provider
+        Settings(metric_baggage=("tenant", "route")), Destination(telemetry.tracer_provider, telemetry.meter_provider)
     )
     for number in range(53):
         current = baggage.set_baggage("tenant", f"t{number}", baggage.set_baggage("secret", "s"))
@@ -396,7 +397,7 @@ def test_metric_baggage(telemetry: Telemetry) -> None:
 
 def test_models_and_servers_are_bounded(telemetry: Telemetry) -> None:
     """Past 100 models of either kind, or servers, metrics say ``_other``; spans say what it was."""
-    recorder = Recorder(Settings(), telemetry.tracer_provider, telemetry.meter_provider)
+    recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     for number in range(103):
         request = Request("chat", f"h{number}.api.x.ai", 443, f"m{number}")
         recorder.begin(request, STARTED, context.get_current()).finish(
@@ -423,7 +424,7 @@ def test_a_propagator_that_fails_does_not_lose_the_span(telemetry: Telemetry, mo
     from opentelemetry.instrumentation.xai import guard
 
     monkeypatch.setattr(guard, "raise_faults", False)
-    recorder = Recorder(Settings(), telemetry.tracer_provider, telemetry.meter_provider)
+    recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     recording = recorder.begin(REQUEST, STARTED, context.get_current())
     recording.propagate(None)  # type: ignore[arg-type]
     recording.finish(WHOLE)

@@ -6,11 +6,13 @@ The house, from the roof down; a file imports only from floors below its own:
 floor what
 ===== ========================================================================================================
 6     ``instrumentor``: ``XAIInstrumentor`` switches all on and off
-5     ``clients``: one adapter for each HTTP library, which tells bytes and moments
+5     ``clients``: one adapter for each HTTP library, which tells bytes and moments; ``private_providers``: a place for
+      telemetry where the application has set up none, made by ``sdk_providers``
 4     ``tap``: a body's chunks on their way; ``observer``: the one face of core, clock and recorder
 3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
 2     ``wire``: xAI's wire format, bytes to facts
-1     ``observation``: the nouns that all floors share; ``settings``
+      ``settings``; ``environment``: what OpenTelemetry's own variables ask for
+1     ``observation``: the nouns that all floors share
 0     ``conventions``: every name that leaves in telemetry; ``limits``: how much of anything is kept;
       ``guard``: where our own faults stop; ``forking``: what a forked child makes anew
 ===== ========================================================================================================

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Collection
@@ -12,10 +13,13 @@ import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from .clients import LIBRARIES, adapter_of
+from .environment import is_disabled
 from .forking import after_fork
 from .guard import guarded
 from .observer import Observer
-from .settings import ENABLED, Settings, is_enabled
+from .private_providers import PrivateProviders
+from .settings import ENABLED, Configuration, Settings, is_enabled
+from .telemetry.destination import Destination
 from .telemetry.recorder import Recorder
 
 _logger = logging.getLogger(__name__)
@@ -29,6 +33,7 @@ class _Instrumentation:
         self._lock = threading.Lock()
         self._unpatch: list[Callable[[], None]] = []
         self._waiting = False
+        self.private_providers = PrivateProviders()
         after_fork(self)
 
     def forked(self) -> None:
@@ -58,6 +63,11 @@ class _Instrumentation:
         for restore in unpatch:
             restore()
 
+    def arm(self) -> None:
+        """Flush on SIGTERM, if telemetry may go to providers of our own."""
+        if self.observer is not None:
+            self.private_providers.arm()
+
     @guarded
     def _patch(self, library: str, module: ModuleType) -> None:
         with self._lock:
@@ -76,21 +86,55 @@ class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         XAIInstrumentor().instrument(hosts="gateway.internal:8443", conversation_id="hashed")
     """
 
+    configuration = Configuration
+    """The options that a declarative configuration file may give for ``xai``."""
+
+    _automatic = False
+    """Whether it was switched on without the application's doing: then the application may still say how."""
+
     def instrumentation_dependencies(self) -> Collection[str]:
         """Nothing is required: which of the client libraries are there shows when they are imported."""
         return ()
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Switch on. After an automatic way of doing so, another does nothing, but the application has the last word.
+
+        ``kwargs`` are the settings; see the class. An invalid one gives a warning and is taken as its default.
+        """
+        automatic = "skip_dep_check" in kwargs  # as OpenTelemetry's loader calls it
+        if self.is_instrumented_by_opentelemetry and (automatic or self._automatic):
+            if automatic:
+                _logger.debug("Switched on already.")
+                return
+            self.uninstrument()
+        super().instrument(**kwargs)
+        self._automatic = automatic
+
+    def instrument_at_start(self) -> None:
+        """Switch on if the environment says so: for programs that know nothing of us."""
+        if is_enabled() and not self.is_instrumented_by_opentelemetry:
+            prevented_by = is_disabled(os.environ)
+            if prevented_by:
+                _logger.debug("%s keeps the instrumentation off.", prevented_by)
+                return
+            self.instrument(skip_dep_check=True)
+            _instrumentation.arm()
 
     def _instrument(self, **kwargs: Any) -> None:
         self._switch_on(kwargs)
 
     @guarded  # an exception here would keep OpenTelemetry's loader from all other instrumentations
     def _switch_on(self, kwargs: dict[str, Any]) -> None:
+        tracer_provider, meter_provider = kwargs.pop("tracer_provider", None), kwargs.pop("meter_provider", None)
         if is_enabled() is False:
             _logger.debug("%s switches the instrumentation off.", ENABLED)
             return
-        tracer_provider, meter_provider = kwargs.pop("tracer_provider", None), kwargs.pop("meter_provider", None)
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            _logger.debug("OTEL_SDK_DISABLED switches the instrumentation off.")
+            return
         settings = Settings.read(kwargs)
-        _instrumentation.start(Observer(settings, Recorder(settings, tracer_provider, meter_provider)))
+        destination = Destination(tracer_provider, meter_provider, _instrumentation.private_providers)
+        _instrumentation.start(Observer(settings, Recorder(settings, destination)))
 
     def _uninstrument(self, **_kwargs: Any) -> None:
         _instrumentation.stop()

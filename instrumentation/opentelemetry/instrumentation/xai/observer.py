@@ -2,7 +2,7 @@
 
 Here the sans-IO core, the clock and the recorder meet. Every method is guarded and none awaits, so synchronous and
 asynchronous adapters use the same ones and need no error handling for telemetry. Only ``forgotten`` may wait: for
-another thread, 50 milliseconds at the most, and never where an event loop runs.
+another thread, 50 milliseconds at the most, and five where an event loop runs.
 
 A request may pass several layers that are observed (one client library on top of another, a transport that uses a
 client of its own). Only the outermost counts: while a call is being sent, what is sent within it is the same exchange.
@@ -33,6 +33,7 @@ from .wire.request import read_request
 from .wire.routes import Hosts, dialect_of
 
 _PATIENCE_S = 0.05
+_PATIENCE_OF_A_LOOP_S = 0.005  # the interpreter's own switch interval: any thread may cost a loop that
 _Tokens: TypeAlias = "tuple[Token[ObservedCall | None], Token[Context]]"
 
 
@@ -254,7 +255,7 @@ class ObservedCall:
 
         The garbage collector closes generators and calls finalisers at any point of any code, perhaps while this very
         thread holds a lock that recording needs. So another thread records. This one waits a moment for it, long enough
-        unless such a lock is held, so that who looks at the telemetry next finds it there. An event loop does not wait.
+        unless such a lock is held, so that who looks at the telemetry next finds it there.
         """
         try:
             recording = self._open.pop()
@@ -274,8 +275,7 @@ class ObservedCall:
         except RuntimeError:  # the interpreter is shutting down
             record()
         else:
-            if not _in_event_loop():
-                done.wait(_PATIENCE_S)
+            done.wait(_PATIENCE_OF_A_LOOP_S if _in_event_loop() else _PATIENCE_S)
 
     def _sent(self) -> None:
         tokens, self._tokens = self._tokens, None

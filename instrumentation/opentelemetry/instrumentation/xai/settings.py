@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 _logger = logging.getLogger(__name__)
@@ -73,6 +73,32 @@ class Settings:
                 "instrument() does not know the setting %r; it knows %s.", name, ", ".join([*_READERS, *_LATER])
             )
         return cls(**found)
+
+
+@dataclass(init=False)
+class Configuration:
+    """The settings as a declarative configuration file gives them, under ``instrumentation/development: python: xai:``.
+
+    OpenTelemetry reads the file and hands each option over; one that does not exist gives a warning, as anywhere else.
+    """
+
+    hosts: Any = None
+    conversation_id: Any = None
+    key: Any = None
+    spans: Any = None
+    ledger: Any = None
+    stream_usage: Any = None
+    metric_baggage: Any = None
+
+    def __init__(self, **options: Any) -> None:
+        known = {option.name for option in fields(self)}
+        for name, value in options.items():
+            if name in known:
+                setattr(self, name, value)
+            elif name != "enabled":
+                _logger.warning(
+                    "The configuration of xai does not know %r; it knows %s.", name, ", ".join(sorted(known))
+                )
 
 
 def is_enabled(environ: Mapping[str, str] | None = None) -> bool | None:

@@ -19,15 +19,20 @@ class Instruments:
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         meter = meter_provider.get_meter(SCOPE, __version__)
-        self.histograms: dict[str, Histogram] = {
-            histogram.name: meter.create_histogram(
-                histogram.name,
-                unit=histogram.unit,
-                description=histogram.description,
-                explicit_bucket_boundaries_advisory=histogram.buckets,
+
+        def histogram(declared: conventions.Histogram) -> Histogram:
+            return meter.create_histogram(
+                declared.name,
+                unit=declared.unit,
+                description=declared.description,
+                explicit_bucket_boundaries_advisory=declared.buckets,
             )
-            for histogram in conventions.HISTOGRAMS
-        }
+
+        self.duration = histogram(conventions.OPERATION_DURATION)
+        self.time_to_first_chunk = histogram(conventions.OPERATION_TIME_TO_FIRST_CHUNK)
+        self.token_usage = histogram(conventions.TOKEN_USAGE)
+        self.client_first_token = histogram(conventions.CLIENT_TIME_TO_FIRST_TOKEN)
+        self.server_first_token = histogram(conventions.SERVER_TIME_TO_FIRST_TOKEN)
         self.counters = Counters()
         self.counters.register(meter)
 
@@ -51,11 +56,11 @@ class _Known:
             provider = current if meter_provider is None else meter_provider
             instruments = self._of_provider.get(provider)
             if instruments is None:
-                if provider is current and self._of_placeholder is not None and not _is_placeholder(provider):
+                if provider is current and self._of_placeholder is not None and not is_placeholder(provider):
                     instruments, self._of_placeholder = self._of_placeholder, None
                 else:
                     instruments = Instruments(provider)
-                if _is_placeholder(provider):
+                if is_placeholder(provider):
                     self._of_placeholder = instruments
                 self._of_provider[provider] = instruments
             return instruments
@@ -73,5 +78,6 @@ def instruments_of(meter_provider: MeterProvider | None = None) -> Instruments:
     return _known.of(meter_provider)
 
 
-def _is_placeholder(provider: MeterProvider) -> bool:
+def is_placeholder(provider: MeterProvider) -> bool:
+    """Whether a provider only stands in for one that the application may set later."""
     return type(provider).__name__ == "_ProxyMeterProvider"

@@ -7,8 +7,7 @@ derived from the observation at the end, from the same instants as the metrics.
 from collections.abc import MutableMapping
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from opentelemetry import propagate, trace
 
@@ -16,11 +15,11 @@ from .. import conventions as names
 from ..guard import guarded
 from ..observation import AttributeValue, Ending, Observation, Request, Usage
 from ..settings import Settings
-from ..version import __version__
 from .attribute_sets import AttributeSets, KnownSets
 from .attributes import answer_attributes, is_warm, request_attributes, seconds
-from .counters import Increment
-from .instruments import SCOPE, instruments_of
+from .counters import Counters, Increment
+from .destination import Destination
+from .instruments import Instruments
 
 _FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
@@ -30,30 +29,18 @@ _NOTHING = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0
 class Recorder:
     """Starts recordings. One for each ``instrument()``."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        tracer_provider: TracerProvider | None = None,
-        meter_provider: MeterProvider | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, destination: Destination) -> None:
         self._settings = settings
-        self._tracer = trace.get_tracer(SCOPE, __version__, tracer_provider) if settings.spans != "never" else None
-        instruments = instruments_of(meter_provider)
-        self._counters = instruments.counters
-        histograms = instruments.histograms
-        self._duration = histograms[names.OPERATION_DURATION.name]
-        self._time_to_first_chunk = histograms[names.OPERATION_TIME_TO_FIRST_CHUNK.name]
-        self._token_usage = histograms[names.TOKEN_USAGE.name]
-        self._client_first_token = histograms[names.CLIENT_TIME_TO_FIRST_TOKEN.name]
-        self._server_first_token = histograms[names.SERVER_TIME_TO_FIRST_TOKEN.name]
+        self._destination = destination
+        self._makes_spans = settings.spans != "never"
         self._sets = KnownSets(settings.metric_baggage)
 
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
         """Start the span of an exchange as a child of ``current``; ``started`` is in nanoseconds since the epoch."""
-        if self._tracer is None:
+        if not self._makes_spans:
             return Recording(self, None, current, started)
         name = request.operation if request.model is None else f"{request.operation} {request.model}"
-        span = self._tracer.start_span(
+        span = self._destination.tracer().start_span(
             name,
             context=current,
             kind=SpanKind.CLIENT,
@@ -76,61 +63,9 @@ class Recorder:
 
     def record(self, observation: Observation, within: Context) -> None:
         """Record the metrics of an exchange in the context of its span."""
-        sets = self._sets.of(observation, within)
-        self._count(observation.usage, sets)
-        self._time(observation, sets, within)
-
-    def _count(self, usage: Usage | None, sets: AttributeSets) -> None:
-        if usage is None:  # the conventions: an exchange without usage counts 0
-            self._counters.add(sets.standard_in_table, _NOTHING)
-            return
-        increments: list[Increment] = [(names.OUTPUT_TOKENS, _UNKNOWN, usage.output_tokens or 0)]
-        for modality, tokens in usage.modalities:
-            increments.append((names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),), tokens))
-        if not usage.modalities:
-            increments.append((names.INPUT_TOKENS, _UNKNOWN, usage.input_tokens or 0))
-        if usage.cached_tokens is not None:
-            increments.append((names.CACHE_READ_INPUT_TOKENS, _UNKNOWN, usage.cached_tokens))
-        if usage.reasoning_tokens is not None:
-            increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
-        self._counters.add(sets.standard_in_table, increments)
-        if usage.cost_ticks is not None:
-            self._counters.add(sets.ours_in_table, ((names.COST, (), usage.cost_ticks),))
-
-    def _time(self, observation: Observation, sets: AttributeSets, within: Context) -> None:
-        timeline, usage = observation.timeline, observation.usage
-        if usage is not None:
-            if usage.input_tokens is not None:
-                self._token_usage.record(usage.input_tokens, sets.input, within)
-            if usage.output_tokens is not None:
-                self._token_usage.record(usage.output_tokens, sets.output, within)
-        if observation.streamed:
-            self._time_stream(observation, sets, within)
-        if observation.server_time_to_first_token is not None:
-            self._server_first_token.record(
-                observation.server_time_to_first_token, _warmth(observation, sets.ours), within
-            )
-        standard = sets.standard
-        if observation.error_type is not None:
-            standard = {**standard, names.ERROR_TYPE: observation.error_type}
-        self._duration.record(seconds(timeline, timeline.ended), standard, within)
-
-    def _time_stream(self, observation: Observation, sets: AttributeSets, within: Context) -> None:
-        timeline, ours = observation.timeline, _warmth(observation, sets.ours)
-        if timeline.first_chunk is not None:
-            self._time_to_first_chunk.record(seconds(timeline, timeline.first_chunk), sets.standard, within)
-        for kind, moment in (
-            (names.KIND_REASONING, timeline.first_reasoning_token),
-            (names.KIND_ANSWER, timeline.first_answer_token),
-        ):
-            if moment is not None:
-                self._client_first_token.record(seconds(timeline, moment), {**ours, names.XAI_TOKEN_KIND: kind}, within)
-
-
-def _warmth(observation: Observation, attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """Attributes with what is known of how warm the cache was."""
-    warm = is_warm(observation)
-    return attributes if warm is None else {**attributes, names.XAI_CACHE_WARM: warm}
+        instruments, sets = self._destination.instruments(), self._sets.of(observation, within)
+        _count(instruments.counters, observation.usage, sets)
+        _time(instruments, observation, sets, within)
 
 
 class Recording:
@@ -159,3 +94,60 @@ class Recording:
         finally:
             if self._span is not None:
                 self._recorder.finish_span(self._span, observation, self._started)
+
+
+def _count(counters: Counters, usage: Usage | None, sets: AttributeSets) -> None:
+    if usage is None:  # the conventions: an exchange without usage counts 0
+        counters.add(sets.standard_in_table, _NOTHING)
+        return
+    increments: list[Increment] = [(names.OUTPUT_TOKENS, _UNKNOWN, usage.output_tokens or 0)]
+    for modality, tokens in usage.modalities:
+        increments.append((names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),), tokens))
+    if not usage.modalities:
+        increments.append((names.INPUT_TOKENS, _UNKNOWN, usage.input_tokens or 0))
+    if usage.cached_tokens is not None:
+        increments.append((names.CACHE_READ_INPUT_TOKENS, _UNKNOWN, usage.cached_tokens))
+    if usage.reasoning_tokens is not None:
+        increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
+    counters.add(sets.standard_in_table, increments)
+    if usage.cost_ticks is not None:
+        counters.add(sets.ours_in_table, ((names.COST, (), usage.cost_ticks),))
+
+
+def _time(instruments: Instruments, observation: Observation, sets: AttributeSets, within: Context) -> None:
+    timeline, usage = observation.timeline, observation.usage
+    if usage is not None:
+        if usage.input_tokens is not None:
+            instruments.token_usage.record(usage.input_tokens, sets.input, within)
+        if usage.output_tokens is not None:
+            instruments.token_usage.record(usage.output_tokens, sets.output, within)
+    if observation.streamed:
+        _time_stream(instruments, observation, sets, within)
+    if observation.server_time_to_first_token is not None:
+        instruments.server_first_token.record(
+            observation.server_time_to_first_token, _warmth(observation, sets.ours), within
+        )
+    standard = sets.standard
+    if observation.error_type is not None:
+        standard = {**standard, names.ERROR_TYPE: observation.error_type}
+    instruments.duration.record(seconds(timeline, timeline.ended), standard, within)
+
+
+def _time_stream(instruments: Instruments, observation: Observation, sets: AttributeSets, within: Context) -> None:
+    timeline, ours = observation.timeline, _warmth(observation, sets.ours)
+    if timeline.first_chunk is not None:
+        instruments.time_to_first_chunk.record(seconds(timeline, timeline.first_chunk), sets.standard, within)
+    for kind, moment in (
+        (names.KIND_REASONING, timeline.first_reasoning_token),
+        (names.KIND_ANSWER, timeline.first_answer_token),
+    ):
+        if moment is not None:
+            instruments.client_first_token.record(
+                seconds(timeline, moment), {**ours, names.XAI_TOKEN_KIND: kind}, within
+            )
+
+
+def _warmth(observation: Observation, attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Attributes with what is known of how warm the cache was."""
+    warm = is_warm(observation)
+    return attributes if warm is None else {**attributes, names.XAI_CACHE_WARM: warm}

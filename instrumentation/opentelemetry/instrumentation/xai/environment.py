@@ -1,0 +1,173 @@
+"""What OpenTelemetry's standard environment variables ask for, as far as it concerns us.
+
+Knows their names, what is allowed, and what is meant where nothing is said; knows no SDK. A value that is not allowed
+gives one warning that names variable, value and what is allowed, and the default takes its place.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import entry_points
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+_logger = logging.getLogger(__name__)
+
+SIGNALS = ("traces", "metrics")
+OTLP = "otlp"
+_OTLP = "OTEL_EXPORTER_OTLP_"
+_PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+_DEFAULT_ENDPOINTS = {"otlp_proto_http": "http://localhost:4318", "otlp_proto_grpc": "http://localhost:4317"}
+_SAMPLERS = ("always_on", "always_off", "traceidratio")
+
+Report = Callable[[str, str, str], None]
+"""Takes a variable, the value that is not allowed, and what is allowed."""
+
+
+class Exporter(NamedTuple):
+    """One exporter that a signal is to be sent with."""
+
+    signal: str
+    name: str
+    """Its entry point in OpenTelemetry's groups of exporters."""
+    endpoint: str | None
+    """For OTLP, where it sends to; a credential in it is not for showing."""
+    corrected: bool
+    """Whether the variable for the endpoint is wrong, so that the exporter must be told."""
+    source: str
+    """The variable that asks for it."""
+
+
+def warn(variable: str, value: str, allowed: str) -> None:
+    """Log the one warning of a variable that is wrong."""
+    _logger.warning("%s: %r is not allowed (allowed: %s); taken as the default.", variable, value, allowed)
+
+
+def is_disabled(environ: Mapping[str, str]) -> str | None:
+    """The variable that keeps automatic ways of switching on from doing so, if one does."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "OTEL_SDK_DISABLED"
+    disabled = [name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
+    return "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" if "xai" in disabled or "*" in disabled else None
+
+
+def asks_for_exporter(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the variables ask for an exporter of any signal. Cheap: nothing is looked up but the variables."""
+    environ = os.environ if environ is None else environ
+    return any(_asked(signal, environ)[0] for signal in SIGNALS)
+
+
+def exporters(
+    signal: str, environ: Mapping[str, str] | None = None, report: Report = warn, *, default: str | None = None
+) -> list[Exporter]:
+    """The exporters that the variables ask for, for one signal; with ``default``, that one where they say nothing."""
+    environ = os.environ if environ is None else environ
+    names, source = _asked(signal, environ)
+    if not names and not environ.get(source) and default:
+        names = [default]
+    available = exporter_names(signal)
+    found: list[Exporter] = []
+    for name in names:
+        known = name
+        if name == OTLP:
+            known = _otlp(signal, available, environ, report)
+        elif name not in available:
+            report(source, name, ", ".join(sorted({OTLP, "none", *available})))
+            known = _otlp(signal, available, environ, report)
+        if all(exporter.name != known for exporter in found):
+            endpoint, corrected = _endpoint(signal, known, environ, report)
+            found.append(Exporter(signal, known, endpoint, corrected, source))
+    return found
+
+
+def exporter_names(signal: str) -> Collection[str]:
+    """The exporters that are installed for a signal."""
+    return {entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")}
+
+
+def number(name: str, default: float, environ: Mapping[str, str], report: Report = warn) -> float:
+    """A variable that is a number of something, not negative."""
+    value = environ.get(name, "").strip()
+    if not value:
+        return default
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if 0 <= found < float("inf"):
+        return found
+    report(name, value, "a number that is not negative")
+    return default
+
+
+def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = warn) -> float:
+    """Seconds that OTLP may take for one export."""
+    for name in (f"{_OTLP}{signal.upper()}_TIMEOUT", f"{_OTLP}TIMEOUT"):
+        if environ.get(name, "").strip():
+            return number(name, 10, environ, report)
+    return 10
+
+
+def sampler_is_known(environ: Mapping[str, str], report: Report = warn) -> bool:
+    """Whether the sampler that is asked for, if any, exists."""
+    name = "OTEL_TRACES_SAMPLER"
+    value = environ.get(name, "").strip()
+    known = {*_SAMPLERS, *(f"parentbased_{sampler}" for sampler in _SAMPLERS)}
+    known |= {entry.name for entry in entry_points(group="opentelemetry_traces_sampler")}
+    if not value or value.lower() in known or value in known:
+        return True
+    report(name, value, ", ".join(sorted(known)))
+    return False
+
+
+def _asked(signal: str, environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """The names of exporters that are asked for, as they are written, and the variable that asks."""
+    source = f"OTEL_{signal.upper()}_EXPORTER"
+    value = environ.get(source, "").strip()
+    if value:
+        names = [name.strip() for name in value.split(",")]
+        return [name for name in names if name and name.lower() != "none"], source
+    for name in (f"{_OTLP}{signal.upper()}_ENDPOINT", f"{_OTLP}ENDPOINT"):
+        if environ.get(name, "").strip():
+            return [OTLP], name
+    return [], source
+
+
+def _otlp(signal: str, available: Collection[str], environ: Mapping[str, str], report: Report) -> str:
+    """Which OTLP exporter is meant: by protocol, or else the one that is installed, gRPC first as the distro has it."""
+    for name in (f"{_OTLP}{signal.upper()}_PROTOCOL", f"{_OTLP}PROTOCOL"):
+        value = environ.get(name, "").strip()
+        if value in _PROTOCOLS:
+            return _PROTOCOLS[value]
+        if value:
+            report(name, value, ", ".join(_PROTOCOLS))
+            break
+    return next((name for name in ("otlp_proto_grpc", "otlp_proto_http") if name in available), "otlp_proto_http")
+
+
+def _endpoint(signal: str, exporter: str, environ: Mapping[str, str], report: Report) -> tuple[str | None, bool]:
+    """Where an OTLP exporter sends to, and whether that is not what the variables say."""
+    if exporter not in _DEFAULT_ENDPOINTS:
+        return None, False
+    path = f"/v1/{signal}" if exporter == "otlp_proto_http" else ""
+    for name, suffix in ((f"{_OTLP}{signal.upper()}_ENDPOINT", ""), (f"{_OTLP}ENDPOINT", path)):
+        value = environ.get(name, "").strip()
+        if not value:
+            continue
+        if _is_url(value) or (exporter == "otlp_proto_grpc" and "://" not in value):
+            return value.rstrip("/") + suffix if suffix else value, False
+        report(name, _without_credentials(value), "http://HOST:PORT or https://HOST:PORT")
+        return _DEFAULT_ENDPOINTS[exporter] + path, True
+    return _DEFAULT_ENDPOINTS[exporter] + path, False
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _without_credentials(value: str) -> str:
+    return "***@" + value.rpartition("@")[2] if "@" in value else value

@@ -1,0 +1,171 @@
+"""A place for telemetry in a program that has set up none, while the standard variables ask for an exporter.
+
+The providers are private: the global ones are the application's to set, once, and are never touched. They are made at
+the first call, in the process that makes it, so a server that loads the application before it forks has none in its
+master. What they hold is flushed when the application's own take their place, at exit, and on SIGTERM where that would
+otherwise end the program at once.
+"""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from .environment import asks_for_exporter
+from .forking import after_fork
+from .guard import guarded
+
+_logger = logging.getLogger(__name__)
+_PATIENCE_S = 5.0
+_HINT = "pip install 'opentelemetry-instrumentation-xai[otlp]'"
+TRACES, METRICS = "traces", "metrics"
+
+
+class PrivateProviders:
+    """The private providers of this process: of each signal none until it is asked for."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._lock = threading.RLock()
+        self._providers: dict[str, Any] = {}
+        self._decided: set[str] = set()
+        """The signals of which it is known whether there is a private provider."""
+        self._displaced: set[str] = set()
+        self._closes_at_exit = False
+        after_fork(self)
+
+    def forked(self) -> None:
+        """Have no providers, in a forked child, until it makes its own: what the parent's hold is for it to send."""
+        self._lock = threading.RLock()
+        self._providers = {}
+        self._decided = set(self._displaced)
+
+    def tracer_provider(self) -> TracerProvider | None:
+        """The private tracer provider, or ``None`` where no exporter is asked for or it could not be made."""
+        if TRACES not in self._decided:
+            self._decide(TRACES)
+        provider: TracerProvider | None = self._providers.get(TRACES)
+        return provider
+
+    def meter_provider(self) -> MeterProvider | None:
+        """The private meter provider, or ``None`` likewise."""
+        if METRICS not in self._decided:
+            self._decide(METRICS)
+        provider: MeterProvider | None = self._providers.get(METRICS)
+        return provider
+
+    def _decide(self, kind: str) -> None:
+        with self._lock:
+            if kind in self._decided:
+                return
+            try:
+                provider = self._made(kind)
+                if provider is not None:
+                    self._providers[kind] = provider
+                    self._close_at_exit()
+                    self.arm()
+            finally:
+                self._decided.add(kind)
+
+    def _made(self, kind: str) -> Any:
+        if not asks_for_exporter(self._environ):
+            _logger.debug("No OpenTelemetry SDK is set up, and no variable asks for an exporter of %s.", kind)
+            return None
+        try:
+            from . import sdk_providers
+
+            make: Any = sdk_providers.tracer_provider if kind == TRACES else sdk_providers.meter_provider
+            return make(self._environ)
+        except ImportError as error:
+            _logger.warning("No %s of xAI calls: for an exporter, %s is missing. %s", kind, error.name, _HINT)
+        except Exception as error:  # whatever an SDK makes of its variables, the application runs on
+            _logger.warning(
+                "No %s of xAI calls: OpenTelemetry's SDK could not be set up (%s); 'xai-otel doctor' says more. %s",
+                kind,
+                type(error).__name__,
+                _HINT,
+            )
+        return None
+
+    @guarded
+    def displaced(self, kind: str) -> None:
+        """The application has set a provider of its own: send what the private one holds, and use it no more.
+
+        Spans that began before still end in the private one, so it lives on. Metrics do not: two sources of the same
+        series would contradict each other.
+        """
+        with self._lock:
+            self._decided.add(kind)
+            self._displaced.add(kind)
+            provider = self._providers.get(kind) if kind == TRACES else self._providers.pop(kind, None)
+        if provider is not None:
+            _beside([provider.force_flush if kind == TRACES else provider.shutdown])
+        if self._displaced == {TRACES, METRICS}:
+            self.disarm()
+
+    def _close_at_exit(self) -> None:
+        if not self._closes_at_exit:
+            self._closes_at_exit = True
+            atexit.register(self.close)
+        multiprocessing = sys.modules.get("multiprocessing")
+        if multiprocessing is not None and multiprocessing.parent_process() is not None:
+            # Forked workers of multiprocessing end without what is registered to be run at exit.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self.close, exitpriority=0)
+
+    @guarded
+    def close(self) -> None:
+        """Send what is left, for five seconds at the most, and have no providers any more."""
+        with self._lock:
+            held, self._providers = list(self._providers.values()), {}
+        _wait_for(_beside([each.shutdown for each in held]))
+
+    @guarded
+    def arm(self) -> None:
+        """See to it that SIGTERM loses nothing, where nobody else has said what it should do."""
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            and asks_for_exporter(self._environ)
+        ):
+            signal.signal(signal.SIGTERM, self._terminated)
+
+    @guarded
+    def disarm(self) -> None:
+        """Give SIGTERM its default back, if it is still ours."""
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) == self._terminated
+        ):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _terminated(self, number: int, _frame: Any) -> None:
+        """Flush, and then let SIGTERM do what it would have done."""
+        try:
+            _wait_for(_beside([each.force_flush for each in list(self._providers.values())]))
+        finally:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+
+def _beside(work: list[Callable[[], Any]]) -> list[threading.Thread]:
+    """Begin to do all of it, each in a thread of its own that keeps no program from ending."""
+    threads = [threading.Thread(target=guarded(each), name="xai-flush", daemon=True) for each in work]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _wait_for(threads: list[threading.Thread]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

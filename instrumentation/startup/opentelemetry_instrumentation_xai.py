@@ -1,0 +1,59 @@
+"""Switches the instrumentation on at the start of any Python program, if an environment variable says so.
+
+Python runs ``start`` by way of the file of this name that ends in ``.pth`` (from Python 3.15 on, ``.start``) beside
+this one. Unless ``OTEL_INSTRUMENTATION_XAI_ENABLED`` is set, nothing happens.
+
+It lies outside of the package, and knows the standard library alone, because importing the package costs the import of
+OpenTelemetry: that is paid by programs that use a client library, when they import it.
+"""
+
+import os
+import sys
+
+ENABLED = "OTEL_INSTRUMENTATION_XAI_ENABLED"
+LIBRARIES = ("httpx", "httpx2")  # as the package's own table of clients has them: a test compares
+
+
+def start() -> None:
+    """Wait for the first import of a client library, and switch the instrumentation on then."""
+    if os.environ.get(ENABLED, "").strip().lower() in {"", "0", "false"}:
+        return
+    if any(isinstance(finder, _Waiting) for finder in sys.meta_path):
+        return
+    if any(library in sys.modules for library in LIBRARIES):
+        _switch_on()
+    else:
+        sys.meta_path.insert(0, _Waiting())
+
+
+class _Waiting:
+    """Finds nothing by itself: an importer that is asked first and so learns what is being imported."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205  that takes imports
+        """Switch on before a client library is imported, and let the others find it."""
+        if name not in LIBRARIES:
+            return None
+        sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _Waiting)]
+        _switch_on()
+        for finder in list(sys.meta_path):  # anew: the package has put an importer of its own in front
+            find_spec = getattr(finder, "find_spec", None)
+            spec = None if find_spec is None else find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def _switch_on() -> None:
+    try:
+        from opentelemetry.instrumentation.xai import XAIInstrumentor
+
+        XAIInstrumentor().instrument_at_start()
+    except Exception as error:
+        import logging
+
+        logging.getLogger(__name__).warning(
+            "%s is set, but the instrumentation could not be switched on (%s); see 'xai-otel doctor'.",
+            ENABLED,
+            type(error).__name__,
+        )
