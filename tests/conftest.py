@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from opentelemetry.instrumentation.xai import XAIInstrumentor, guard
+from opentelemetry.instrumentation.xai import XAIInstrumentor, guard, notices
 from opentelemetry.instrumentation.xai.telemetry import bounded
 
 
@@ -26,6 +26,7 @@ def _loud_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 def _own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test bounds of its own, which a process has once."""
     monkeypatch.setattr(bounded, "_of_process", {})
+    monkeypatch.setattr(notices, "_told", set())
 
 
 @dataclass

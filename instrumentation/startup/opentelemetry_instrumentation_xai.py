@@ -12,15 +12,16 @@ import sys
 
 ENABLED = "OTEL_INSTRUMENTATION_XAI_ENABLED"
 LIBRARIES = ("httpx", "httpx2")  # as the package's own table of clients has them: a test compares
+SERVERS = ("uvicorn",)  # they take SIGTERM over before they load the application, and let the process die of it later
 
 
 def start() -> None:
-    """Wait for the first import of a client library, and switch the instrumentation on then."""
+    """Wait for the first import of a client library or a server, and switch the instrumentation on then."""
     if os.environ.get(ENABLED, "").strip().lower() in {"", "0", "false"}:
         return
     if any(isinstance(finder, _Waiting) for finder in sys.meta_path):
         return
-    if any(library in sys.modules for library in LIBRARIES):
+    if any(name in sys.modules for name in LIBRARIES + SERVERS):
         _switch_on()
     else:
         sys.meta_path.insert(0, _Waiting())
@@ -31,8 +32,8 @@ class _Waiting:
 
     @staticmethod
     def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205  that takes imports
-        """Switch on before a client library is imported, and let the others find it."""
-        if name not in LIBRARIES:
+        """Switch on before one of the modules is imported, and let the others find it."""
+        if name not in LIBRARIES and name not in SERVERS:
             return None
         sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _Waiting)]
         _switch_on()

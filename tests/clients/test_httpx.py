@@ -516,6 +516,54 @@ def test_a_stream_under_another_content_type_is_a_stream(lib: Any, observed: Tel
     ] == [(("stop",), True)] * 2
 
 
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["raise_for_status", "read-first", "other"])
+def test_a_response_hook_that_raises_hides_no_status(
+    lib: Any, how: str, asynchronous: bool, observed: Telemetry, server: Any
+) -> None:
+    """A hook that turns an error status into an exception, as many applications have: the span says which status."""
+    url, headers = f"{server.url}/v1/chat/completions", {"authorization": "Bearer k", "x-trouble": "status=429"}
+
+    def check(response: Any) -> None:
+        if how == "other":
+            raise KeyError("no such header")
+        response.raise_for_status()
+
+    def hook(response: Any) -> None:
+        if how == "read-first":
+            response.read()
+        check(response)
+
+    async def async_hook(response: Any) -> None:
+        if how == "read-first":
+            await response.aread()
+        check(response)
+
+    async def main() -> None:
+        async with lib.AsyncClient(event_hooks={"response": [async_hook]}, headers=headers) as client:
+            await client.post(url, json=BODY)
+
+    with pytest.raises((lib.HTTPStatusError, KeyError)):
+        if asynchronous:
+            asyncio.run(main())
+        else:
+            with lib.Client(event_hooks={"response": [hook]}, headers=headers) as client:
+                client.post(url, json=BODY)
+    assert observed.attributes()["http.response.status_code"] == 429
+    assert observed.attributes()["error.type"] == "429"
+    assert "xai.request.id" in observed.attributes()
+
+
+def test_too_many_redirects_are_named_so(lib: Any, observed: Telemetry, server: Any) -> None:
+    """A client that gives up on redirects raises its own exception, which is none of the redirects' status."""
+    headers = {"authorization": "Bearer k", "x-trouble": "redirect=9"}
+    with lib.Client(headers=headers, follow_redirects=True, max_redirects=2) as client:
+        with pytest.raises(lib.TooManyRedirects):
+            client.post(f"{server.url}/v1/chat/completions", json=BODY)
+    assert observed.attributes()["error.type"] == f"{lib.__name__}.TooManyRedirects"
+    assert "http.response.status_code" not in observed.attributes()
+
+
 # --- breaking off ----------------------------------------------------------------------------------------------------------
 
 

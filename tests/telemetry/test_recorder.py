@@ -395,6 +395,16 @@ def test_metric_baggage(telemetry: Telemetry) -> None:
         assert not any({"secret", "route"} & set(point.attributes) for point in found)
 
 
+def test_baggage_of_any_type_is_text(telemetry: Telemetry) -> None:
+    """Baggage may be any object: what metrics carry is its text."""
+    recorder = Recorder(
+        Settings(metric_baggage=("route",)), Destination(telemetry.tracer_provider, telemetry.meter_provider)
+    )
+    recorder.begin(REQUEST, STARTED, baggage.set_baggage("route", ["a", 1])).finish(STREAMED)
+    (point,) = telemetry.metrics()["gen_ai.client.operation.duration"]
+    assert point.attributes["route"] == "['a', 1]"
+
+
 def test_models_and_servers_are_bounded(telemetry: Telemetry) -> None:
     """Past 100 models of either kind, or servers, metrics say ``_other``; spans say what it was."""
     recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))

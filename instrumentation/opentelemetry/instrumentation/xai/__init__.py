@@ -14,7 +14,7 @@ floor what
       ``settings``; ``environment``: what OpenTelemetry's own variables ask for
 1     ``observation``: the nouns that all floors share
 0     ``conventions``: every name that leaves in telemetry; ``limits``: how much of anything is kept;
-      ``guard``: where our own faults stop; ``forking``: what a forked child makes anew
+      ``notices``: what the user is told; ``guard``: where our own faults stop; ``forking``: what a child makes anew
 ===== ========================================================================================================
 """
 

@@ -4,14 +4,13 @@ Knows their names, what is allowed, and what is meant where nothing is said; kno
 gives one warning that names variable, value and what is allowed, and the default takes its place.
 """
 
-import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-_logger = logging.getLogger(__name__)
+from .notices import not_allowed_once
 
 SIGNALS = ("traces", "metrics")
 OTLP = "otlp"
@@ -38,11 +37,6 @@ class Exporter(NamedTuple):
     """The variable that asks for it."""
 
 
-def warn(variable: str, value: str, allowed: str) -> None:
-    """Log the one warning of a variable that is wrong."""
-    _logger.warning("%s: %r is not allowed (allowed: %s); taken as the default.", variable, value, allowed)
-
-
 def is_disabled(environ: Mapping[str, str]) -> str | None:
     """The variable that keeps automatic ways of switching on from doing so, if one does."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -58,7 +52,11 @@ def asks_for_exporter(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def exporters(
-    signal: str, environ: Mapping[str, str] | None = None, report: Report = warn, *, default: str | None = None
+    signal: str,
+    environ: Mapping[str, str] | None = None,
+    report: Report = not_allowed_once,
+    *,
+    default: str | None = None,
 ) -> list[Exporter]:
     """The exporters that the variables ask for, for one signal; with ``default``, that one where they say nothing."""
     environ = os.environ if environ is None else environ
@@ -85,7 +83,7 @@ def exporter_names(signal: str) -> Collection[str]:
     return {entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")}
 
 
-def number(name: str, default: float, environ: Mapping[str, str], report: Report = warn) -> float:
+def number(name: str, default: float, environ: Mapping[str, str], report: Report = not_allowed_once) -> float:
     """A variable that is a number of something, not negative."""
     value = environ.get(name, "").strip()
     if not value:
@@ -100,7 +98,7 @@ def number(name: str, default: float, environ: Mapping[str, str], report: Report
     return default
 
 
-def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = warn) -> float:
+def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = not_allowed_once) -> float:
     """Seconds that OTLP may take for one export."""
     for name in (f"{_OTLP}{signal.upper()}_TIMEOUT", f"{_OTLP}TIMEOUT"):
         if environ.get(name, "").strip():
@@ -108,7 +106,7 @@ def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = warn)
     return 10
 
 
-def sampler_is_known(environ: Mapping[str, str], report: Report = warn) -> bool:
+def sampler_is_known(environ: Mapping[str, str], report: Report = not_allowed_once) -> bool:
     """Whether the sampler that is asked for, if any, exists."""
     name = "OTEL_TRACES_SAMPLER"
     value = environ.get(name, "").strip()
@@ -156,7 +154,7 @@ def _endpoint(signal: str, exporter: str, environ: Mapping[str, str], report: Re
             continue
         if _is_url(value) or (exporter == "otlp_proto_grpc" and "://" not in value):
             return value.rstrip("/") + suffix if suffix else value, False
-        report(name, _without_credentials(value), "http://HOST:PORT or https://HOST:PORT")
+        report(name, value, "http://HOST:PORT or https://HOST:PORT")
         return _DEFAULT_ENDPOINTS[exporter] + path, True
     return _DEFAULT_ENDPOINTS[exporter] + path, False
 
@@ -167,7 +165,3 @@ def _is_url(value: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _without_credentials(value: str) -> str:
-    return "***@" + value.rpartition("@")[2] if "@" in value else value

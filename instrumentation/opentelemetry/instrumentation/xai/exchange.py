@@ -13,7 +13,7 @@ Whether a body is a stream of events is what its content type says; where a stre
 says otherwise, its first byte decides: a JSON document starts unlike any event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ from .wire.answer import Answer
 from .wire.content_coding import DAMAGED, Decoder, UnreadableError, decoder_for
 from .wire.dialect import Dialect
 from .wire.large_document import LargeDocument, MalformedError, TruncatedError
+from .wire.leniency import made_strict
 from .wire.repetition import Form, Repetition, has_form
 from .wire.sse import EventFramer
 
@@ -32,7 +33,7 @@ _MALFORMED = "malformed"
 _TRUNCATED = "truncated"
 _CUT_SHORT = "Input data was truncated"  # msgspec has one class for all that is no JSON, and this text for its cause
 _BOM = b"\xef\xbb\xbf"
-_JSON_STARTS = ("{", "[", '"')
+_DOCUMENT_STARTS = ("{", "[", '"', "<")  # an event starts with the name of a field, or a colon
 
 
 class Exchange:
@@ -45,6 +46,7 @@ class Exchange:
         "_decoder",
         "_decoding_error",
         "_dialect",
+        "_empty",
         "_first_answer_token",
         "_first_chunk",
         "_first_reasoning_token",
@@ -73,6 +75,8 @@ class Exchange:
         """The content coding of a body of which no byte has come."""
         self._decoder: Decoder | None = None
         self._framer: EventFramer | None = None
+        self._empty = True
+        """Whether nothing of the body has come: no answer of xAI's is empty, but a 202."""
         self._undecided = False
         """Whether a stream was asked for, and nothing tells yet that the body is one."""
         self._body = bytearray()
@@ -134,6 +138,7 @@ class Exchange:
 
     def content_received(self, content: bytes, moment: int) -> None:
         """Take the whole body at once, with its content codings undone, instead of ``bytes_received``."""
+        self._empty = not content
         if self._framer is not None or self._undecided:
             self._read(content, moment)
         elif content:
@@ -180,8 +185,15 @@ class Exchange:
         incomplete_coding = complete and readable and self._decoder is not None and not self._decoder.complete
         if incomplete_coding or (ending is Ending.ABANDONED and self._unreadable == DAMAGED):
             return Ending.FAILED, self._decoding_error  # raised above the bytes, where only their end is seen
-        unfinished = self._unreadable == _TRUNCATED or (self._framer is not None and readable and answer.unfinished)
-        return (Ending.FAILED, names.STREAM_INTERRUPTED) if complete and unfinished else (ending, error_type)
+        if complete and (self._unreadable == _TRUNCATED or (readable and self._is_unfinished())):
+            return Ending.FAILED, names.STREAM_INTERRUPTED
+        return ending, error_type
+
+    def _is_unfinished(self) -> bool:
+        """Whether a body that was read and is over has ended before its end."""
+        if self._status_code != 200:
+            return False
+        return self._empty if self._framer is None else self._framer.malformed == 0 and self._answer.unfinished
 
     def _close_stream(self, framer: EventFramer, moment: int) -> None:
         """Read what is left of a stream that is over."""
@@ -195,6 +207,7 @@ class Exchange:
         if self._framer is not None:
             self._read_events(self._framer, data, moment)
             return
+        self._empty = self._empty and not data
         if self._undecided:
             self._body += data
             start = self._body.removeprefix(_BOM).lstrip()[:1].decode("latin-1")
@@ -205,7 +218,7 @@ class Exchange:
             if not start:
                 return  # blanks, which may come before either
             self._undecided = False
-            if start not in _JSON_STARTS:
+            if start not in _DOCUMENT_STARTS:
                 self._framer = EventFramer(self._dialect.event_shape)
                 self._read_events(self._framer, data, moment)
                 return
@@ -237,8 +250,9 @@ class Exchange:
             try:
                 self._dialect.read_event(event, answer)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                framer.malformed += 1
-                continue
+                if not self._read_leniently(event, self._dialect.read_event):
+                    framer.malformed += 1
+                    continue
             if answer.news:
                 if answer.reasoned and self._first_reasoning_token is None:
                     self._first_reasoning_token = moment
@@ -277,7 +291,21 @@ class Exchange:
         try:
             self._dialect.read_body(document, self._answer)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            self.give_up(_TRUNCATED if str(error).startswith(_CUT_SHORT) else _MALFORMED)
+            if str(error).startswith(_CUT_SHORT):
+                self.give_up(_TRUNCATED)
+            elif not self._read_leniently(document, self._dialect.read_body):
+                self.give_up(_MALFORMED)
+
+    def _read_leniently(self, document: bytes, read: Callable[[bytes, Answer], None]) -> bool:
+        """Read what only a strict reader refuses; says whether that was so."""
+        strict = made_strict(document)
+        if strict is None:
+            return False
+        try:
+            read(strict, self._answer)
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+        return True
 
     def give_up(self, reason: str) -> None:
         """Look at the body no more: ``reason`` says in one word why it cannot be read."""

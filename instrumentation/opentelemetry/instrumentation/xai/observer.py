@@ -281,7 +281,7 @@ class ObservedCall:
         tokens, self._tokens = self._tokens, None
         self._body = None
         if tokens is not None:
-            with suppress(ValueError):  # the collector may throw a coroutine away in any context
+            with suppress(ValueError, RuntimeError):  # the collector may throw a coroutine away in any context
                 _sending.reset(tokens[0])
                 context.detach(tokens[1])
 

@@ -39,13 +39,15 @@ class PrivateProviders:
         self._decided: set[str] = set()
         """The signals of which it is known whether there is a private provider."""
         self._displaced: set[str] = set()
+        self._sending: list[threading.Thread] = []
+        """Those who send what is left: a signal may come while they do."""
         self._closes_at_exit = False
         after_fork(self)
 
     def forked(self) -> None:
         """Have no providers, in a forked child, until it makes its own: what the parent's hold is for it to send."""
         self._lock = threading.RLock()
-        self._providers = {}
+        self._providers, self._sending = {}, []
         self._decided = set(self._displaced)
 
     def tracer_provider(self) -> TracerProvider | None:
@@ -107,7 +109,7 @@ class PrivateProviders:
             self._displaced.add(kind)
             provider = self._providers.get(kind) if kind == TRACES else self._providers.pop(kind, None)
         if provider is not None:
-            _beside([provider.force_flush if kind == TRACES else provider.shutdown])
+            self._send([provider.force_flush if kind == TRACES else provider.shutdown])
         if self._displaced == {TRACES, METRICS}:
             self.disarm()
 
@@ -126,8 +128,9 @@ class PrivateProviders:
     def close(self) -> None:
         """Send what is left, for five seconds at the most, and have no providers any more."""
         with self._lock:
-            held, self._providers = list(self._providers.values()), {}
-        _wait_for(_beside([each.shutdown for each in held]))
+            self._send([each.shutdown for each in self._providers.values()])
+            self._providers = {}  # not before: until somebody sends it, a signal must find it here
+        self._wait()
 
     @guarded
     def arm(self) -> None:
@@ -151,21 +154,22 @@ class PrivateProviders:
     def _terminated(self, number: int, _frame: Any) -> None:
         """Flush, and then let SIGTERM do what it would have done."""
         try:
-            _wait_for(_beside([each.force_flush for each in list(self._providers.values())]))
+            self._send([each.force_flush for each in list(self._providers.values())])
+            self._wait()
         finally:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
+    def _send(self, work: list[Callable[[], Any]]) -> None:
+        """Begin all of it side by side, in threads that keep no program from ending."""
+        threads = [threading.Thread(target=guarded(each), name="xai-flush", daemon=True) for each in work]
+        self._sending = [each for each in self._sending if each.is_alive()] + threads
+        for thread in threads:
+            thread.start()
 
-def _beside(work: list[Callable[[], Any]]) -> list[threading.Thread]:
-    """Begin to do all of it, each in a thread of its own that keeps no program from ending."""
-    threads = [threading.Thread(target=guarded(each), name="xai-flush", daemon=True) for each in work]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def _wait_for(threads: list[threading.Thread]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    def _wait(self) -> None:
+        """Wait until everything is sent, for five seconds at the most."""
+        deadline = time.monotonic() + _PATIENCE_S
+        for thread in self._sending:
+            if thread.ident is not None:  # else a signal came before it could start
+                thread.join(max(0.0, deadline - time.monotonic()))

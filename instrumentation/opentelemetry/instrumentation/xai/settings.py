@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .notices import not_allowed, shown
+
 _logger = logging.getLogger(__name__)
 
 PREFIX = "OTEL_INSTRUMENTATION_XAI_"
@@ -19,7 +21,6 @@ ENABLED = PREFIX + "ENABLED"
 
 _HOST = re.compile(r"\*|(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _BAGGAGE_KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_USER_INFO = re.compile(r"(?<=://).*@|[^/,\s]*@")
 _RESERVED = ("gen_ai.", "xai.", "server.", "error.type")
 _LATER = {
     "ledger": ("memory", "the cache ledger"),
@@ -64,7 +65,7 @@ class Settings:
                     "%s%s=%r has no effect: %s comes with a later version; %r is used.",
                     PREFIX,
                     name.upper(),
-                    _shown(value),
+                    shown(value),
                     what,
                     default,
                 )
@@ -108,17 +109,8 @@ def is_enabled(environ: Mapping[str, str] | None = None) -> bool | None:
         return None
     known = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
     if known is None:
-        _warn(ENABLED, value, "true, false, 1 or 0", "not set")
+        not_allowed(ENABLED, value, "true, false, 1 or 0", "not set")
     return known
-
-
-def _warn(source: str, value: Any, allowed: str, instead: str = "the default") -> None:
-    _logger.warning("%s: %r is not allowed (allowed: %s); taken as %s.", source, _shown(value), allowed, instead)
-
-
-def _shown(value: Any) -> Any:
-    """A value as a warning may show it: what stands before the host of a URL may be a credential."""
-    return _USER_INFO.sub("***@", value) if isinstance(value, str) else value
 
 
 def _one_of(*choices: str) -> Callable[[Any, str, str], str | None]:
@@ -126,7 +118,7 @@ def _one_of(*choices: str) -> Callable[[Any, str, str], str | None]:
         known = value.strip().lower() if isinstance(value, str) else value
         if known in choices:
             return str(known)
-        _warn(source, value, allowed)
+        not_allowed(source, value, allowed)
         return None
 
     return read
@@ -134,8 +126,8 @@ def _one_of(*choices: str) -> Callable[[Any, str, str], str | None]:
 
 def _list(value: Any, source: str, allowed: str, valid: Callable[[str], bool]) -> tuple[str, ...] | None:
     """Entries of a comma-separated string or of a sequence of strings; invalid ones are named and left out."""
-    if not isinstance(value, str) and not isinstance(value, Iterable):
-        _warn(source, value, allowed)
+    if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
+        not_allowed(source, value, allowed)
         return None
     entries = value.split(",") if isinstance(value, str) else list(value)
     kept = []
@@ -144,7 +136,7 @@ def _list(value: Any, source: str, allowed: str, valid: Callable[[str], bool]) -
         if text and valid(text):
             kept.append(text)
         elif text or not isinstance(entry, str):
-            _warn(source, entry, allowed, "absent")
+            not_allowed(source, entry, allowed, "absent")
     return tuple(kept)
 
 

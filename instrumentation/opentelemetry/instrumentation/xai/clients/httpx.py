@@ -33,6 +33,7 @@ _NEEDED = (
     "TimeoutException",
     "TransportError",
     "DecodingError",
+    "TooManyRedirects",
 )
 _OURS = "_opentelemetry_instrumentation_xai"
 
@@ -92,7 +93,7 @@ class _Library:
         )
         self.tapped = _tapped(module.SyncByteStream)
         self.async_tapped = _async_tapped(module.AsyncByteStream)
-        self.reading = {getattr(read, "__code__", None) for read in (module.Response.read, module.Response.aread)}
+        self._home = str(getattr(module, "__file__", "")).rpartition("/")[0]
 
     def around_send(self, original: Any) -> Any:
         """The wrapper of ``Client.send``. A plain function: bystanders pay a third of what a proxy object costs."""
@@ -157,11 +158,27 @@ class _Library:
         """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
         try:
             observer = self._current()
-            if observer is not None and observer.hosts[request.url.host]:
+            if observer is not None and request is not None and observer.hosts[request.url.host]:
                 return observer
         except Exception as error:
             fault("_Library._observer_of", error)
         return None
+
+    def response_in(self, error: BaseException) -> Any:
+        """The response that had arrived when ``error`` was raised, which the library's own frames know, if one had.
+
+        It may have been raised by an event hook of the application's, or by reading below somebody's wrapper. That
+        there were too many redirects is said of none of their responses.
+        """
+        found = None
+        frames = None if isinstance(error, self._module.TooManyRedirects) else error.__traceback__
+        while frames is not None:
+            frame, frames = frames.tb_frame, frames.tb_next
+            if frame.f_code.co_filename.startswith(self._home):
+                for value in frame.f_locals.values():
+                    if isinstance(value, self._module.Response):
+                        found = value
+        return found
 
     @guarded
     def _begin(self, observer: Observer, request: Any) -> ObservedCall | None:
@@ -218,7 +235,7 @@ class _Sending:
     def failed(self, error: BaseException) -> None:
         """Sending or reading raised ``error``."""
         if self._response is None:
-            self._seen_in(error)
+            self._look_for_response(error)
         self._call.failed(error)
 
     def returned(self) -> None:
@@ -227,14 +244,10 @@ class _Sending:
             self._call.finished(getattr(self._response, "_content", None) if self._has_content else None)
 
     @guarded
-    def _seen_in(self, error: BaseException) -> None:
-        """Tell of the headers if what failed was reading the response below somebody's wrapper: the traceback knows."""
-        frames = error.__traceback__
-        while frames is not None:
-            if frames.tb_frame.f_code in self._library.reading:
-                response = frames.tb_frame.f_locals["self"]
-                self._call.headers_received(response.status_code, response.headers.raw)
-            frames = frames.tb_next
+    def _look_for_response(self, error: BaseException) -> None:
+        response = self._library.response_in(error)
+        if response is not None:
+            self._call.headers_received(response.status_code, response.headers.raw)
 
 
 def _of_inner(stream: Any, name: str) -> Any:

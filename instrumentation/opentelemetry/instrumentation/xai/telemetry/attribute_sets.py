@@ -50,9 +50,10 @@ class KnownSets:
     def of(self, observation: Observation, within: Context) -> AttributeSets:
         """The sets for an exchange that was made in a context."""
         request = observation.request
-        carried = (
-            tuple([baggage.get_baggage(key, within) for key in self._baggage]) if self._baggage else ()
-        )  # nearly always nothing
+        carried: tuple[str | None, ...] = ()
+        if self._baggage:
+            values = [baggage.get_baggage(key, within) for key in self._baggage]
+            carried = tuple([None if value is None else str(value)[:LONGEST_NAME] for value in values])
         key = (request.operation, request.host, request.port, request.model, observation.response_model, carried)
         sets = self._known.get(key)
         if sets is None:
@@ -61,7 +62,7 @@ class KnownSets:
                 self._known[key] = sets
         return sets
 
-    def _made(self, observation: Observation, carried: tuple[object, ...]) -> AttributeSets:
+    def _made(self, observation: Observation, carried: tuple[str | None, ...]) -> AttributeSets:
         request = observation.request
         ours: dict[str, AttributeValue] = {
             names.OPERATION_NAME: request.operation,
@@ -72,7 +73,7 @@ class KnownSets:
             ours[names.REQUEST_MODEL] = self._models(request.model)
         for (key, values), value in zip(self._baggage.items(), carried, strict=True):
             if value is not None:
-                ours[key] = values(str(value)[:LONGEST_NAME])
+                ours[key] = values(value)
         standard = {**ours, names.SERVER_PORT: request.port}
         if observation.response_model is not None:
             standard[names.RESPONSE_MODEL] = self._response_models(observation.response_model)

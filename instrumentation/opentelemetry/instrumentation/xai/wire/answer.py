@@ -48,9 +48,9 @@ class Answer:
 
     @property
     def unfinished(self) -> bool:
-        """Whether something has begun whose finish has not come."""
+        """Whether no finish has come, or something has begun whose finish has not."""
         reasons = self.finish_reasons
-        return not all(reasons.values()) if reasons else self.reasoned or self.answered
+        return not reasons or not all(reasons.values())
 
     def named(self, id_: Any, model: Any) -> None:
         """Note id and model; the first that is stated stands."""

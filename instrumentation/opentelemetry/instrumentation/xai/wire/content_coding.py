@@ -137,8 +137,8 @@ class _Zstd:
                 data = self._decompressor.unused_data if self._decompressor.eof else b""
                 if not data and (self._decompressor.eof or self._decompressor.needs_input):
                     return
-        except self._error:
-            raise UnreadableError(DAMAGED) from None
+        except self._error as error:
+            raise UnreadableError(_why(error)) from None
 
 
 class _Zstandard:
@@ -165,8 +165,13 @@ class _Zstandard:
                     if plain := self._decompressor.decompress(rest):
                         yield plain
                     rest = self._decompressor.unused_data if self._decompressor.eof else b""
-        except self._module.ZstdError:
-            raise UnreadableError(DAMAGED) from None
+        except self._module.ZstdError as error:
+            raise UnreadableError(_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """Whether zstd data is damaged, or only asks for a larger window than we grant: it has one error for both."""
+    return "window too large" if "memory" in str(error) else DAMAGED
 
 
 def _first_of(*candidates: tuple[str, Callable[[Any], Decoder]]) -> Decoder:
@@ -180,14 +185,15 @@ def _first_of(*candidates: tuple[str, Callable[[Any], Decoder]]) -> Decoder:
     raise UnreadableError("no decoder")
 
 
-def _decoder_of(coding: str) -> Decoder:
+def _decoder_of(coding: str) -> Decoder | None:
+    """The decoder of one coding; ``None`` for what is none, which clients pass over."""
     if coding in ("gzip", "x-gzip", "deflate"):
         return _Zlib(coding)
     if coding == "br":
         return _first_of(("brotli", _Brotli), ("brotlicffi", _Brotli))
     if coding == "zstd":
         return _first_of(("compression.zstd", _Zstd), ("backports.zstd", _Zstd), ("zstandard", _Zstandard))
-    raise UnreadableError("unknown coding")
+    return None
 
 
 class _Chain:
@@ -220,5 +226,7 @@ def decoder_for(content_encoding: str) -> Decoder | None:
         return None
     if len(codings) > _MOST_CODINGS:
         raise UnreadableError("too many codings")
-    decoders = [_decoder_of(coding) for coding in codings]
+    decoders = [decoder for coding in codings if (decoder := _decoder_of(coding)) is not None]
+    if not decoders:
+        return None
     return decoders[0] if len(decoders) == 1 else _Chain(decoders)

@@ -44,9 +44,9 @@ _BODY: Shape = dict.fromkeys(_Message.__struct_fields__)
 
 
 def _count(counts: Any, answer: Answer) -> None:
-    """Lay one report of usage over what is known: of each count the last one that is no null stands."""
+    """Lay one report of usage over what is known: of each count the last one that is a number stands."""
     if type(counts) is dict:
-        answer.counts.update({name: counts[name] for name in _COUNTS if counts.get(name) is not None})
+        answer.counts.update({name: counts[name] for name in _COUNTS if type(counts.get(name)) is int})
         answer.used(anthropic_usage(answer.counts))
 
 

@@ -18,6 +18,7 @@ from typing import TypeAlias
 _TYPED = re.compile(rb'\s*\{\s*"type"\s*:\s*"response\.[^"\\]+\.delta"')
 _END = b"\n\n"
 _MOST_LESSONS = 32
+_LONGEST_LESSON = 4096
 
 Form: TypeAlias = tuple[bytes, bytes, int]
 """How bytes that only carry more text start, how they end, and the one byte that must not stand in between."""
@@ -46,7 +47,7 @@ class Repetition:
 
     def learn(self, event: bytes) -> None:
         """Learn from the data of an event that carried text and told nothing new."""
-        if self._lessons >= _MOST_LESSONS:
+        if self._lessons >= _MOST_LESSONS or len(event) > _LONGEST_LESSON:
             return
         self._lessons += 1
         typed = _TYPED.match(event)

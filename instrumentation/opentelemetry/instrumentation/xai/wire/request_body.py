@@ -13,6 +13,7 @@ import msgspec
 from .. import conventions as names
 from ..limits import LONGEST_NAME
 from ..observation import AttributeValue
+from .leniency import made_strict
 
 _MOST_SEQUENCES = 16
 _LARGEST = 1 << 63  # exporters have no room for more
@@ -61,6 +62,10 @@ def read_request_body(content: bytes) -> RequestBody:
     try:
         return _decode(content)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        strict = made_strict(content)
+    try:
+        return RequestBody() if strict is None else _decode(strict)
+    except (msgspec.MsgspecError, RecursionError):
         return RequestBody()
 
 
