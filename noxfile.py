@@ -10,12 +10,16 @@ OLDEST = ("opentelemetry-api==1.30.0", "opentelemetry-sdk==1.30.0", "opentelemet
 OLDEST += ("msgspec==0.19.0", "wrapt==1.16.0")
 
 
-def _test(session: nox.Session, *clients: str) -> None:
+# What runs on its own environments (fresh ones, with the built wheel) has a session of its own.
+APART = ("tests", "--ignore=tests/examples", "--ignore=tests/switching_on")
+
+
+def _test(session: nox.Session, *clients: str, tests: tuple[str, ...] = APART) -> None:
     session.install("--upgrade", "pip >= 25.1", silent=True)
     session.install(
         ".", "opentelemetry-sdk", *clients, "--group", "test", "--group", "servers", "--group", "codecs", silent=True
     )
-    session.run("python", "-m", "pytest", "--quiet", *(session.posargs or ["tests", "--ignore=tests/examples"]))
+    session.run("python", "-m", "pytest", "--quiet", *(session.posargs or tests))
 
 
 @nox.session(python=["3.10", "3.13"])
@@ -34,3 +38,9 @@ def openai_2(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """The newest of everything: openai 3, httpx2 and httpx."""
     _test(session, "openai[aiohttp]>=3", "httpx2", "httpx")
+
+
+@nox.session(python=["3.10", "3.12", "3.13"])
+def switching_on(session: nox.Session) -> None:
+    """All ways of switching on, as a new user tries them (the suite itself does so on the interpreter that runs it)."""
+    _test(session, "httpx", "opentelemetry-exporter-otlp-proto-http", tests=("tests/switching_on",))

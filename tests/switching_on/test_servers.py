@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from switching_on.otlp_receiver import Receiver
-from switching_on.user import User, wait_until
+from switching_on.user import ROOT, User, wait_until
 
 ON = {"OTEL_INSTRUMENTATION_XAI_ENABLED": "true"}
 ASK = """
@@ -290,3 +290,35 @@ def post_fork(server, worker):
         assert ended(process) == 0
     assert len(receiver.spans()) == 8
     assert receiver.calls() == 8
+
+
+# --- the examples, by the commands of their READMEs ------------------------------------------------------------------
+
+
+def command_of(example: str) -> list[str]:
+    """The last command of the first block of an example's README: the one that starts the server."""
+    text = (ROOT / "examples" / example / "README.md").read_text()
+    return text.split("```console\n")[1].split("```")[0].strip().splitlines()[-1].removeprefix("$ ").split()
+
+
+@pytest.mark.parametrize(
+    ("example", "path"),
+    [("fastapi_uvicorn", "/ada/ask?question={}"), ("gunicorn", "/?customer=ada&question={}")],
+    ids=["fastapi-uvicorn", "gunicorn"],
+)
+def test_an_example_of_a_server(operator: User, receiver: Receiver, example: str, path: str) -> None:
+    """As its README says: workers that know nothing of telemetry report every call, the later ones cached."""
+    port = free_port()
+    name, *arguments = command_of(example)
+    address = ["--port", str(port)] if name == "uvicorn" else ["--bind", f"127.0.0.1:{port}"]
+    ours = {"XAI_BASE_URL": operator.variables["OPENAI_BASE_URL"], "XAI_API_KEY": "any"}
+    command = [operator.command(name), *arguments, *address, "--chdir" if name == "gunicorn" else "--app-dir"]
+    with operator.running(*command, str(ROOT / "examples" / example), **variables(receiver), **ours) as process:
+        assert wait_until(lambda: is_up(port))
+        for number in range(6):
+            assert wait_until(lambda number=number: get(port, path.format(number)) != "")
+        ended(process)
+    conversations = [attributes["gen_ai.conversation.id"] for attributes in receiver.attributes()]
+    assert conversations == ["ada"] * 6
+    assert receiver.calls() == 6
+    assert sum(attributes["gen_ai.usage.cache_read.input_tokens"] > 1024 for attributes in receiver.attributes()) >= 4

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,17 +48,23 @@ class User:
 
     def run(
         self, *command: str, timeout: float = 60, cwd: Path | None = None, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        return subprocess.run(
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end, and nothing that it started for longer."""
+        process = subprocess.Popen(
             [*command],
             env=self.environment(**variables),
             cwd=cwd or self.folder,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
         )
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def script(self, text: str, *, timeout: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a Python program."""
@@ -111,7 +117,7 @@ def new_environment(folder: Path) -> Path:
     return folder
 
 
-def wait_until(true: Any, seconds: float = 15) -> bool:
+def wait_until(true: Any, seconds: float = 60) -> bool:
     """Ask until something is true; says whether it has become so."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

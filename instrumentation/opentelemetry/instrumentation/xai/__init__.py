@@ -5,6 +5,7 @@ The house, from the roof down; a file imports only from floors below its own:
 ===== ========================================================================================================
 floor what
 ===== ========================================================================================================
+7     ``commands``: what ``xai-otel`` does, each in a module of its own
 6     ``instrumentor``: ``XAIInstrumentor`` switches all on and off
 5     ``clients``: one adapter for each HTTP library, which tells bytes and moments; ``private_providers``: a place for
       telemetry where the application has set up none, made by ``sdk_providers``

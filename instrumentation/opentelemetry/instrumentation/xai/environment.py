@@ -15,7 +15,16 @@ from .notices import not_allowed_once
 SIGNALS = ("traces", "metrics")
 OTLP = "otlp"
 _OTLP = "OTEL_EXPORTER_OTLP_"
-_PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+NUMBERS = {
+    "OTEL_BSP_MAX_QUEUE_SIZE": 2048,
+    "OTEL_BSP_SCHEDULE_DELAY": 5000,
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 512,
+    "OTEL_BSP_EXPORT_TIMEOUT": 30_000,
+    "OTEL_METRIC_EXPORT_INTERVAL": 60_000,
+    "OTEL_METRIC_EXPORT_TIMEOUT": 30_000,
+}
+"""The variables that are numbers, with what they are by default."""
 _DEFAULT_ENDPOINTS = {"otlp_proto_http": "http://localhost:4318", "otlp_proto_grpc": "http://localhost:4317"}
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
 
@@ -83,9 +92,9 @@ def exporter_names(signal: str) -> Collection[str]:
     return {entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")}
 
 
-def number(name: str, default: float, environ: Mapping[str, str], report: Report = not_allowed_once) -> float:
+def number(name: str, environ: Mapping[str, str], report: Report = not_allowed_once, default: float = 0) -> float:
     """A variable that is a number of something, not negative."""
-    value = environ.get(name, "").strip()
+    value, default = environ.get(name, "").strip(), NUMBERS.get(name, default)
     if not value:
         return default
     try:
@@ -102,7 +111,7 @@ def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = not_a
     """Seconds that OTLP may take for one export."""
     for name in (f"{_OTLP}{signal.upper()}_TIMEOUT", f"{_OTLP}TIMEOUT"):
         if environ.get(name, "").strip():
-            return number(name, 10, environ, report)
+            return number(name, environ, report, default=10)
     return 10
 
 
@@ -135,10 +144,10 @@ def _otlp(signal: str, available: Collection[str], environ: Mapping[str, str], r
     """Which OTLP exporter is meant: by protocol, or else the one that is installed, gRPC first as the distro has it."""
     for name in (f"{_OTLP}{signal.upper()}_PROTOCOL", f"{_OTLP}PROTOCOL"):
         value = environ.get(name, "").strip()
-        if value in _PROTOCOLS:
-            return _PROTOCOLS[value]
+        if value in PROTOCOLS:
+            return PROTOCOLS[value]
         if value:
-            report(name, value, ", ".join(_PROTOCOLS))
+            report(name, value, ", ".join(PROTOCOLS))
             break
     return next((name for name in ("otlp_proto_grpc", "otlp_proto_http") if name in available), "otlp_proto_http")
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
-from .environment import Exporter, exporters, number, otlp_timeout, sampler_is_known
+from .environment import NUMBERS, Exporter, exporters, number, otlp_timeout, sampler_is_known
 
 
 def tracer_provider(environ: Mapping[str, str]) -> TracerProvider | None:
@@ -32,10 +32,10 @@ def tracer_provider(environ: Mapping[str, str]) -> TracerProvider | None:
         provider.add_span_processor(
             BatchSpanProcessor(
                 _silent_in_children(classes[each.name](**_arguments(each, environ))),
-                max_queue_size=int(number("OTEL_BSP_MAX_QUEUE_SIZE", 2048, environ)),
-                schedule_delay_millis=number("OTEL_BSP_SCHEDULE_DELAY", 5000, environ),
-                max_export_batch_size=int(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, environ)),
-                export_timeout_millis=number("OTEL_BSP_EXPORT_TIMEOUT", 30_000, environ),
+                max_queue_size=int(number("OTEL_BSP_MAX_QUEUE_SIZE", environ)),
+                schedule_delay_millis=number("OTEL_BSP_SCHEDULE_DELAY", environ),
+                max_export_batch_size=int(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", environ)),
+                export_timeout_millis=number("OTEL_BSP_EXPORT_TIMEOUT", environ),
             )
         )
     return provider
@@ -57,8 +57,8 @@ def _reader(kind: Any, exporter: Exporter, environ: Mapping[str, str]) -> Metric
         return reader
     return PeriodicExportingMetricReader(
         _silent_in_children(kind(**_arguments(exporter, environ))),
-        export_interval_millis=number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, environ) or 60_000,
-        export_timeout_millis=number("OTEL_METRIC_EXPORT_TIMEOUT", 30_000, environ),
+        export_interval_millis=number("OTEL_METRIC_EXPORT_INTERVAL", environ) or NUMBERS["OTEL_METRIC_EXPORT_INTERVAL"],
+        export_timeout_millis=number("OTEL_METRIC_EXPORT_TIMEOUT", environ),
     )
 
 

@@ -1,0 +1,96 @@
+"""The command ``xai-otel``: which subcommand is meant. What each does is in its own module, loaded when asked for.
+
+Exit statuses are the same for all: 0 all is well, 1 it is not, 2 the command was used wrongly.
+"""
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from ..version import __version__
+
+_LATER = ("explain", "dashboards", "alerts", "watch")
+_INTERRUPTED = 130
+_DESCRIPTION = """\
+Looks after the telemetry of calls to xAI's Grok API
+(OpenTelemetry, package opentelemetry-instrumentation-xai)."""
+_EPILOG = f"""\
+examples:
+  xai-otel doctor              would telemetry arrive, and if not, what to do
+  xai-otel doctor --help       what it looks at
+
+exit statuses:
+  0  all is well
+  1  it is not: the last line says what to do
+  2  wrong usage
+
+Also as: python -m opentelemetry.instrumentation.xai
+Reserved for later versions: {", ".join(_LATER)}."""
+_DOCTOR = """\
+Says in one screen what is switched on and why, which client libraries are seen, where telemetry goes
+and whether anything answers there, the settings, and what else records the same calls.
+
+It judges its own process in the place of your application's, so start it as you start that one: with
+the same interpreter, variables, and "opentelemetry-instrument" in front if you use it. It sends one
+empty export to the endpoint that the variables name, and nothing anywhere else. It prints no secrets."""
+_DOCTOR_EPILOG = """\
+marks:
+  ok  as it should be    !!  in the way    !   to be known    --  absent, or not in use
+
+examples:
+  xai-otel doctor
+  OTEL_INSTRUMENTATION_XAI_ENABLED=true OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 xai-otel doctor
+  opentelemetry-instrument xai-otel doctor
+  xai-otel doctor --json | jq -r .fix
+  kubectl exec POD -- python -m opentelemetry.instrumentation.xai doctor
+
+exit statuses:
+  0  telemetry of xAI calls would arrive
+  1  it would not: the last line is the fix
+  2  wrong usage"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in _LATER:
+        sys.stderr.write(f"xai-otel {given[0]} comes with a later version.\n")
+        return 2
+    try:
+        status = _run(given)
+        sys.stdout.flush()
+    except SystemExit as left:  # argparse, which has said why
+        return left.code if isinstance(left.code, int) else 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has enough; the interpreter must not flush into the pipe either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    run = import_module(f"{__name__}.{options.command}").run
+    return int(run(as_json=options.json))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xai-otel",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xai-otel {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    doctor = commands.add_parser(
+        "doctor",
+        help="what is on, why, and what would stop telemetry",
+        description=_DOCTOR,
+        epilog=_DOCTOR_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument("--json", action="store_true", help="the same facts as one JSON object")
+    return parser
