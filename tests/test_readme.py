@@ -65,3 +65,13 @@ def test_make_targets_that_the_pages_name_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in (README, ROOT / "CONTRIBUTING.md", *ROOT.glob("examples/*/README.md")):
         assert set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets, page
+
+
+def test_every_way_of_switching_on_is_tried_by_a_test() -> None:
+    """Each row of the table names a test of switching on that exists."""
+    tests = "".join(path.read_text() for path in (ROOT / "tests/switching_on").glob("test_*.py"))
+    rows = [line for line in table("ways").splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 9
+    for row in rows:
+        (name,) = re.findall(r"`(test_\w+)`", row)
+        assert f"def {name}(" in tests

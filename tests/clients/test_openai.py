@@ -148,6 +148,8 @@ def test_a_loop_that_ends_has_no_more_to_complain_of_than_without_us(
             break
 
     without = complaints(main)
+    if complaints(main) != without:
+        pytest.skip("this version of the client is by itself not the same twice")
     telemetry: Telemetry = instrument()
     assert complaints(main) == without
     assert len(telemetry.spans) == 10
