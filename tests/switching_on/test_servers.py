@@ -258,7 +258,7 @@ for thread in threads: thread.join()
 """
     more = {"OTEL_BSP_MAX_QUEUE_SIZE": "100000"}
     done = operator.script(program, **variables(receiver), **more)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "{0}\n", "")
+    assert (done.returncode, done.stdout) == (0, "{0}\n")  # Python warns of forks beside threads from 3.12 on
     assert receiver.calls() == len(receiver.spans()) > 10
 
 
