@@ -790,3 +790,12 @@ def test_a_closed_pipe_leaves_no_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_a_closed_output_is_no_failure() -> None:
+    """Started without an output, or with one that is full, the doctor ends with a status and without a traceback."""
+    for redirection in (">&-", ">/dev/full"):
+        command = f"{sys.executable} -m opentelemetry.instrumentation.xai doctor {redirection}"
+        done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode in (0, 1)
+        assert "Traceback" not in done.stderr

@@ -103,6 +103,14 @@ def test_no_exporter_asked_for_is_silent(user: User) -> None:
         ("OTEL_TRACES_SAMPLER", "some", "always_on"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "often", "a number"),
         ("OTEL_BSP_SCHEDULE_DELAY", "later", "a number"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0", "a number above 0"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "a number above 0"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5000", "at most OTEL_BSP_MAX_QUEUE_SIZE"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "a number above 0"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "gzip"),
+        ("OTEL_PYTHON_ID_GENERATOR", "nope", "random"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "some", "trace_based"),
+        ("OTEL_PROPAGATORS", "pigeon", "tracecontext"),
     ],
 )
 def test_a_wrong_value_gives_one_warning(user: User, receiver: Receiver, name: str, value: str, allowed: str) -> None:
@@ -126,6 +134,24 @@ def test_a_wrong_endpoint_is_named_without_its_credentials(user: User) -> None:
     (line,) = done.stderr.splitlines()
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in line
     assert "hunter2" not in line
+
+
+def test_a_sampler_with_a_wrong_argument(user: User, receiver: Receiver) -> None:
+    """The ratio of a sampler that is none gives one warning, and everything is sampled."""
+    sampler = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"}
+    done = user.script(SCRIPT, **ON, **to(receiver), **sampler)
+    (line,) = done.stderr.splitlines()
+    assert "OTEL_TRACES_SAMPLER_ARG: '7' is not allowed (allowed: a number from 0 to 1)" in line
+    assert len(receiver.spans()) == 1
+
+
+def test_an_exporter_that_is_not_installed_is_named(user: User, receiver: Receiver) -> None:
+    """gRPC is asked for, and only HTTP is installed: who asked, for what, and what installs it."""
+    done = user.script(SCRIPT, **ON, **to(receiver), OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert done.stdout == "stop\n"
+    for line in done.stderr.splitlines():
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT asks for otlp_proto_grpc" in line
+        assert "pip install opentelemetry-exporter-otlp-proto-grpc" in line
 
 
 def test_without_the_extra_it_is_said(wheel: Path, tmp_path: Path, server: Any, receiver: Receiver) -> None:
@@ -258,6 +284,51 @@ def test_without_an_exporter_sigterm_is_not_touched(user: User) -> None:
     """Where no telemetry is to be sent, no handler is installed."""
     program = SCRIPT + "import signal; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)\n"
     assert user.script(program, **ON).stdout == "stop\nTrue\n"
+
+
+def test_a_first_call_may_come_late(user: User, receiver: Receiver) -> None:
+    """A thread that calls for the first time when the program's main part is over reports its call."""
+    program = CALL + "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.3), ask())).start()\n"
+    done = user.script(program + "print('over')\n", **ON, **to(receiver))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+    assert len(receiver.spans()) == 1
+    assert receiver.calls() == 1
+
+
+def test_sigterm_after_a_first_call_in_a_thread(user: User, receiver: Receiver) -> None:
+    """Switched on in code, with the first call in a thread: SIGTERM loses nothing either."""
+    on = "from opentelemetry.instrumentation.xai import XAIInstrumentor\nXAIInstrumentor().instrument()\n"
+    program = (
+        on
+        + "import threading\n"
+        + WAITING.replace("ask()\n", "t = threading.Thread(target=ask)\nt.start()\nt.join()\n")
+    )
+    with user.running(user.python, user.write("app.py", program), **to(receiver)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+    assert len(receiver.spans()) == 1
+
+
+def test_sigterm_is_given_back(user: User, receiver: Receiver) -> None:
+    """Where there can be nothing of ours to send, the default handler is in place: own providers, or switched off."""
+    program = (
+        CALL
+        + OWN
+        + """
+import signal
+from opentelemetry.instrumentation.xai import XAIInstrumentor
+def is_default(): return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+armed = not is_default()
+XAIInstrumentor().uninstrument()
+print(armed, is_default())
+set_up()
+XAIInstrumentor().instrument()
+print(is_default())
+"""
+    )
+    assert user.script(program, **ON, **to(receiver)).stdout == "True True\nTrue\n"
 
 
 # --- the start-up file -------------------------------------------------------------------------------------------------

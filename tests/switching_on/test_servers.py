@@ -107,6 +107,21 @@ def test_gunicorn(operator: User, receiver: Receiver, worker: str, preload: bool
     assert receiver.calls() == 12
 
 
+@pytest.mark.parametrize("preload", [True, False], ids=["preload", "no-preload"])
+def test_gunicorn_with_uvicorn_workers(operator: User, receiver: Receiver, preload: bool) -> None:
+    """Workers that give SIGTERM back to nobody, and take it over again, lose nothing when they are stopped."""
+    operator.write("served.py", FASTAPI)
+    port = free_port()
+    command = [operator.command("gunicorn"), "served:app", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
+    command += ["--worker-class", "uvicorn.workers.UvicornWorker", *(["--preload"] if preload else [])]
+    with operator.running(*command, **variables(receiver)) as process:
+        assert wait_until(lambda: is_up(port))
+        asked(port, 6, "/", "/async")
+        ended(process)
+    assert len(receiver.spans()) == 6
+    assert receiver.calls() == 6
+
+
 def test_gunicorn_whose_application_calls_before_the_fork(operator: User, receiver: Receiver) -> None:
     """A master that has made a call itself: what it recorded is sent by it, and by none of its children."""
     operator.write("wsgi.py", WSGI + "\nask()\n")
@@ -228,6 +243,18 @@ print(sorted({job.value for job in jobs}))
     assert time.monotonic() - began < 30
     assert len(receiver.spans()) == 20
     assert receiver.calls() == 20
+
+
+def test_gevent_ended_by_sigterm(operator: User, receiver: Receiver) -> None:
+    """A program whose greenlets all wait: the hub takes the signal, and nothing is lost."""
+    program = "from gevent import monkey; monkey.patch_all()\n" + ASK
+    program += "ask()\nimport time; time.sleep(1); print('asked', flush=True); time.sleep(60)\n"
+    with operator.running(operator.python, operator.write("app.py", program), **variables(receiver)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        assert ended(process) == -signal.SIGTERM
+    assert len(receiver.spans()) == 1
+    assert receiver.calls() == 1
 
 
 def test_a_fork_in_the_middle_of_calls(operator: User, receiver: Receiver) -> None:

@@ -8,7 +8,7 @@ floor what
 7     ``commands``: what ``xai-otel`` does, each in a module of its own
 6     ``instrumentor``: ``XAIInstrumentor`` switches all on and off
 5     ``clients``: one adapter for each HTTP library, which tells bytes and moments; ``private_providers``: a place for
-      telemetry where the application has set up none, made by ``sdk_providers``
+      telemetry where the application has set up none, made by ``sdk_providers``; ``servers``: that SIGTERM loses none
 4     ``tap``: a body's chunks on their way; ``observer``: the one face of core, clock and recorder
 3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
 2     ``wire``: xAI's wire format, bytes to facts
@@ -19,7 +19,10 @@ floor what
 ===== ========================================================================================================
 """
 
+from . import propagators as _propagators  # before all that imports OpenTelemetry's own
 from .instrumentor import XAIInstrumentor
 from .version import __version__
+
+del _propagators
 
 __all__ = ["XAIInstrumentor", "__version__"]

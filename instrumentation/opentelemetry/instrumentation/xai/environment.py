@@ -89,11 +89,11 @@ def exporters(
 
 def exporter_names(signal: str) -> Collection[str]:
     """The exporters that are installed for a signal."""
-    return {entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")}
+    return entry_point_names(f"opentelemetry_{signal}_exporter")
 
 
 def number(name: str, environ: Mapping[str, str], report: Report = not_allowed_once, default: float = 0) -> float:
-    """A variable that is a number of something, not negative."""
+    """A variable that is a number of something, more than none."""
     value, default = environ.get(name, "").strip(), NUMBERS.get(name, default)
     if not value:
         return default
@@ -101,10 +101,33 @@ def number(name: str, environ: Mapping[str, str], report: Report = not_allowed_o
         found = float(value)
     except ValueError:
         found = -1.0
-    if 0 <= found < float("inf"):
+    if 0 < found < float("inf"):
         return found
-    report(name, value, "a number that is not negative")
+    report(name, value, "a number above 0")
     return default
+
+
+def batch_sizes(environ: Mapping[str, str], report: Report = not_allowed_once) -> tuple[int, int]:
+    """How many spans may wait, and how many of them may go at once, which cannot be more."""
+    queue = int(number("OTEL_BSP_MAX_QUEUE_SIZE", environ, report)) or 1
+    batch = int(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", environ, report)) or 1
+    if batch > queue and environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "").strip():
+        report("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, which is {queue}")
+    return queue, min(batch, queue)
+
+
+def one_of(name: str, known: Collection[str], environ: Mapping[str, str], report: Report = not_allowed_once) -> bool:
+    """Whether a variable is not set, or has one of the values that are known."""
+    value = environ.get(name, "").strip()
+    if not value or value.lower() in known or value in known:
+        return True
+    report(name, value, ", ".join(sorted(known)))
+    return False
+
+
+def entry_point_names(group: str) -> Collection[str]:
+    """The names of what is installed for a group of OpenTelemetry's."""
+    return {entry.name for entry in entry_points(group=group)}
 
 
 def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = not_allowed_once) -> float:
@@ -116,15 +139,20 @@ def otlp_timeout(signal: str, environ: Mapping[str, str], report: Report = not_a
 
 
 def sampler_is_known(environ: Mapping[str, str], report: Report = not_allowed_once) -> bool:
-    """Whether the sampler that is asked for, if any, exists."""
-    name = "OTEL_TRACES_SAMPLER"
-    value = environ.get(name, "").strip()
+    """Whether the sampler that is asked for, if any, exists, and its argument is one."""
     known = {*_SAMPLERS, *(f"parentbased_{sampler}" for sampler in _SAMPLERS)}
-    known |= {entry.name for entry in entry_points(group="opentelemetry_traces_sampler")}
-    if not value or value.lower() in known or value in known:
+    if not one_of("OTEL_TRACES_SAMPLER", known | {*entry_point_names("opentelemetry_traces_sampler")}, environ, report):
+        return False
+    argument = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    if not argument or not environ.get("OTEL_TRACES_SAMPLER", "").strip().lower().endswith("traceidratio"):
         return True
-    report(name, value, ", ".join(sorted(known)))
-    return False
+    try:
+        right = 0 <= float(argument) <= 1
+    except ValueError:
+        right = False
+    if not right:
+        report("OTEL_TRACES_SAMPLER_ARG", argument, "a number from 0 to 1")
+    return right
 
 
 def _asked(signal: str, environ: Mapping[str, str]) -> tuple[list[str], str]:

@@ -18,6 +18,7 @@ from .forking import after_fork
 from .guard import guarded
 from .observer import Observer
 from .private_providers import PrivateProviders
+from .servers import before_taking_over
 from .settings import ENABLED, Configuration, Settings, is_enabled
 from .telemetry.destination import Destination
 from .telemetry.recorder import Recorder
@@ -62,11 +63,7 @@ class _Instrumentation:
             unpatch, self._unpatch = self._unpatch, []
         for restore in unpatch:
             restore()
-
-    def arm(self) -> None:
-        """Flush on SIGTERM, if telemetry may go to providers of our own."""
-        if self.observer is not None:
-            self.private_providers.arm()
+        self.private_providers.disarm()
 
     @guarded
     def _patch(self, library: str, module: ModuleType) -> None:
@@ -118,7 +115,7 @@ class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 _logger.debug("%s keeps the instrumentation off.", prevented_by)
                 return
             self.instrument(skip_dep_check=True)
-            _instrumentation.arm()
+            before_taking_over(_instrumentation.private_providers.prepare)
 
     def _instrument(self, **kwargs: Any) -> None:
         self._switch_on(kwargs)
@@ -135,6 +132,8 @@ class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         settings = Settings.read(kwargs)
         destination = Destination(tracer_provider, meter_provider, _instrumentation.private_providers)
         _instrumentation.start(Observer(settings, Recorder(settings, destination)))
+        if destination.is_open:
+            _instrumentation.private_providers.prepare()
 
     def _uninstrument(self, **_kwargs: Any) -> None:
         _instrumentation.stop()

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry.metrics import MeterProvider
@@ -26,7 +27,7 @@ from .guard import guarded
 _logger = logging.getLogger(__name__)
 _PATIENCE_S = 5.0
 _HINT = "pip install 'opentelemetry-instrumentation-xai[otlp]'"
-TRACES, METRICS = "traces", "metrics"
+TRACES, METRICS = _SIGNALS = "traces", "metrics"
 
 
 class PrivateProviders:
@@ -41,13 +42,13 @@ class PrivateProviders:
         self._displaced: set[str] = set()
         self._sending: list[threading.Thread] = []
         """Those who send what is left: a signal may come while they do."""
-        self._closes_at_exit = False
+        self._closes_at_exit = self._closing = False
         after_fork(self)
 
     def forked(self) -> None:
         """Have no providers, in a forked child, until it makes its own: what the parent's hold is for it to send."""
         self._lock = threading.RLock()
-        self._providers, self._sending = {}, []
+        self._providers, self._sending, self._closing = {}, [], False
         self._decided = set(self._displaced)
 
     def tracer_provider(self) -> TracerProvider | None:
@@ -88,6 +89,8 @@ class PrivateProviders:
             return make(self._environ)
         except ImportError as error:
             _logger.warning("No %s of xAI calls: for an exporter, %s is missing. %s", kind, error.name, _HINT)
+        except LookupError as error:  # says which exporter, who asks for it, and how to install it
+            _logger.warning("No %s of xAI calls: %s", kind, error.args[0])
         except Exception as error:  # whatever an SDK makes of its variables, the application runs on
             _logger.warning(
                 "No %s of xAI calls: OpenTelemetry's SDK could not be set up (%s); 'xai-otel doctor' says more. %s",
@@ -110,7 +113,7 @@ class PrivateProviders:
             provider = self._providers.get(kind) if kind == TRACES else self._providers.pop(kind, None)
         if provider is not None:
             self._send([provider.force_flush if kind == TRACES else provider.shutdown])
-        if self._displaced == {TRACES, METRICS}:
+        if len(self._displaced) == len(_SIGNALS):
             self.disarm()
 
     def _close_at_exit(self) -> None:
@@ -129,23 +132,34 @@ class PrivateProviders:
         """Send what is left, for five seconds at the most, and have no providers any more."""
         with self._lock:
             self._send([each.shutdown for each in self._providers.values()])
-            self._providers = {}  # not before: until somebody sends it, a signal must find it here
+            self._closing = True  # not before: until somebody sends what is left, a signal must
+            self._providers = {}
         self._wait()
+
+    @guarded
+    def prepare(self) -> None:
+        """Make ready for a first call, which should not wait for the import of the SDK.
+
+        Once the program's main part is over, and only threads run, the SDK can be imported no more. Nothing is started
+        yet, so that a process may fork.
+        """
+        if len(self._displaced) < len(_SIGNALS) and asks_for_exporter(self._environ):
+            self.arm()
+            with suppress(Exception):  # the first call tries again, and says what is wrong
+                from . import sdk_providers
+
+                sdk_providers.resource()
 
     @guarded
     def arm(self) -> None:
         """See to it that SIGTERM loses nothing, where nobody else has said what it should do."""
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-            and asks_for_exporter(self._environ)
-        ):
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminated)
 
     @guarded
     def disarm(self) -> None:
-        """Give SIGTERM its default back, if it is still ours."""
-        if (
+        """Give SIGTERM its default back, if it is still ours and there is nothing to send."""
+        if not self._providers and (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGTERM) == self._terminated
         ):
@@ -153,12 +167,21 @@ class PrivateProviders:
 
     def _terminated(self, number: int, _frame: Any) -> None:
         """Flush, and then let SIGTERM do what it would have done."""
-        try:
-            self._send([each.force_flush for each in list(self._providers.values())])
-            self._wait()
-        finally:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+
+        def flush() -> None:
+            try:
+                if not self._closing:
+                    self._send([each.force_flush for each in list(self._providers.values())])
+                self._wait()
+            finally:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+
+        gevent = sys.modules.get("gevent")
+        if gevent is not None and gevent.monkey.is_module_patched("threading"):
+            gevent.spawn(flush)  # a handler runs in gevent's hub, which must not wait
+        else:
+            flush()
 
     def _send(self, work: list[Callable[[], Any]]) -> None:
         """Begin all of it side by side, in threads that keep no program from ending."""

@@ -3,38 +3,68 @@
 The one file that imports the SDK: whoever needs a provider imports it then, and not before.
 """
 
+import functools
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from opentelemetry.sdk import _configuration as parts
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
-from .environment import NUMBERS, Exporter, exporters, number, otlp_timeout, sampler_is_known
+from .environment import (
+    Exporter,
+    batch_sizes,
+    entry_point_names,
+    exporter_names,
+    exporters,
+    number,
+    one_of,
+    otlp_timeout,
+    sampler_is_known,
+)
+
+
+@functools.cache
+def resource() -> Resource:
+    """What this program is, by the standard variables.
+
+    To be asked for while the program's main part runs: OpenTelemetry looks for it in threads, and once that is over
+    none can be started.
+    """
+    return Resource.create()
 
 
 def tracer_provider(environ: Mapping[str, str]) -> TracerProvider | None:
-    """A tracer provider with the exporters that are asked for, or ``None`` where none is."""
-    asked = exporters("traces", environ)
+    """A tracer provider with the exporters that are asked for, or ``None`` where none is.
+
+    Raises ``LookupError`` with a sentence for the user where an exporter is not installed.
+    """
+    asked = _asked("traces", environ)
     if not asked:
         return None
     classes, _, _ = parts._import_exporters([each.name for each in asked], [], [])
+    known = one_of("OTEL_PYTHON_ID_GENERATOR", entry_point_names("opentelemetry_id_generator"), environ)
     provider = TracerProvider(
         sampler=parts._import_sampler(parts._get_sampler()) if sampler_is_known(environ) else DEFAULT_ON,
-        id_generator=parts._import_id_generator(parts._get_id_generator()),
+        id_generator=parts._import_id_generator(parts._get_id_generator()) if known else RandomIdGenerator(),
+        resource=resource(),
         shutdown_on_exit=False,
     )
+    queue, batch = batch_sizes(environ)
     for each in asked:
         provider.add_span_processor(
             BatchSpanProcessor(
                 _silent_in_children(classes[each.name](**_arguments(each, environ))),
-                max_queue_size=int(number("OTEL_BSP_MAX_QUEUE_SIZE", environ)),
+                max_queue_size=queue,
                 schedule_delay_millis=number("OTEL_BSP_SCHEDULE_DELAY", environ),
-                max_export_batch_size=int(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", environ)),
+                max_export_batch_size=batch,
                 export_timeout_millis=number("OTEL_BSP_EXPORT_TIMEOUT", environ),
             )
         )
@@ -43,11 +73,26 @@ def tracer_provider(environ: Mapping[str, str]) -> TracerProvider | None:
 
 def meter_provider(environ: Mapping[str, str]) -> MeterProvider | None:
     """A meter provider likewise."""
-    asked = exporters("metrics", environ)
+    asked = _asked("metrics", environ)
     if not asked:
         return None
     _, classes, _ = parts._import_exporters([], [each.name for each in asked], [])
-    return MeterProvider([_reader(classes[each.name], each, environ) for each in asked], shutdown_on_exit=False)
+    known = one_of("OTEL_METRICS_EXEMPLAR_FILTER", ("always_on", "always_off", "trace_based"), environ)
+    return MeterProvider(
+        [_reader(classes[each.name], each, environ) for each in asked],
+        resource=resource(),
+        exemplar_filter=None if known else TraceBasedExemplarFilter(),
+        shutdown_on_exit=False,
+    )
+
+
+def _asked(signal: str, environ: Mapping[str, str]) -> list[Exporter]:
+    asked, installed = exporters(signal, environ), exporter_names(signal)
+    for each in asked:
+        if each.name not in installed:
+            package = f"opentelemetry-exporter-{each.name.replace('_', '-')}"
+            raise LookupError(f"{each.source} asks for {each.name}, which is not installed. pip install {package}")
+    return asked
 
 
 def _reader(kind: Any, exporter: Exporter, environ: Mapping[str, str]) -> MetricReader:
@@ -57,7 +102,7 @@ def _reader(kind: Any, exporter: Exporter, environ: Mapping[str, str]) -> Metric
         return reader
     return PeriodicExportingMetricReader(
         _silent_in_children(kind(**_arguments(exporter, environ))),
-        export_interval_millis=number("OTEL_METRIC_EXPORT_INTERVAL", environ) or NUMBERS["OTEL_METRIC_EXPORT_INTERVAL"],
+        export_interval_millis=number("OTEL_METRIC_EXPORT_INTERVAL", environ),
         export_timeout_millis=number("OTEL_METRIC_EXPORT_TIMEOUT", environ),
     )
 
@@ -69,6 +114,11 @@ def _arguments(exporter: Exporter, environ: Mapping[str, str]) -> dict[str, Any]
     arguments: dict[str, Any] = {"timeout": otlp_timeout(exporter.signal, environ)}
     if exporter.corrected:
         arguments["endpoint"] = exporter.endpoint
+    if exporter.name == "otlp_proto_http":
+        for name in (f"OTEL_EXPORTER_OTLP_{exporter.signal.upper()}_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"):
+            if not one_of(name, ("gzip", "deflate", "none"), environ):
+                module = import_module("opentelemetry.exporter.otlp.proto.http")
+                arguments.update(compression=module.Compression.NoCompression)
     return arguments
 
 

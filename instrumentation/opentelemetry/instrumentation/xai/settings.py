@@ -60,9 +60,9 @@ class Settings:
                     found[name] = read_value
         for name, (default, what) in _LATER.items():
             value = given.pop(name, None) or environ.get(PREFIX + name.upper()) or default
-            if value != default:
+            if str(value).strip().lower() != default:
                 _logger.warning(
-                    "%s%s=%r has no effect: %s comes with a later version; %r is used.",
+                    "%s%s=%r is not allowed yet: %s comes with a later version (allowed: %s).",
                     PREFIX,
                     name.upper(),
                     shown(value),

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from ..version import __version__
 
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     if given and given[0] in _LATER:
         sys.stderr.write(f"xai-otel {given[0]} comes with a later version.\n")
         return 2
+    if sys.stdout is None:  # closed by whoever started it: the status is what is wanted
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  for the rest of the process
     try:
         status = _run(given)
         sys.stdout.flush()
@@ -65,6 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # whoever read the output has enough; the interpreter must not flush into the pipe either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # as on a disk that is full
+        sys.stderr.write(f"xai-otel: the output cannot be written ({type(error).__name__}).\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status

@@ -43,6 +43,12 @@ class Destination:
         self._passing: tuple[TracerProvider | None, Tracer] | None = None
         """The tracer that is used while there is no other, and its provider."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a signal of which the provider is still to come."""
+        no_tracer = self._tracer is None and isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+        return no_tracer or (self._instruments is None and is_placeholder(get_meter_provider()))
+
     def tracer(self) -> Tracer:
         """The tracer to start a span with."""
         return self._find_tracer() if self._tracer is None else self._tracer
