@@ -799,3 +799,24 @@ def test_a_closed_output_is_no_failure() -> None:
         done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode in (0, 1)
         assert "Traceback" not in done.stderr
+
+
+@needs_otlp
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"OTEL_INSTRUMENTATION_XAI_SPANS": "never"}, "spans are switched off"),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, "OTEL_TRACES_SAMPLER samples nothing"),
+    ],
+    ids=["no-spans", "none-sampled"],
+)
+def test_spans_that_are_never_made_do_not_arrive(collector: Collector, variables: dict[str, str], reason: str) -> None:
+    """Without metrics, and with no span made or sampled, nothing would arrive, however well the collector answers."""
+    program = (
+        INSTRUMENT + "from opentelemetry.instrumentation.xai.commands import main\nraise SystemExit(main(['doctor']))"
+    )
+    silent = {**collector.variables, "OTEL_METRICS_EXPORTER": "none", **variables}
+    done = python("-c", program, **silent)
+    assert (done.returncode, reason in done.stdout.splitlines()[-2]) == (1, True), done.stdout
+    assert done.stdout.splitlines()[-1] == f"Fix: unset {next(iter(variables))}"
+    assert python("-c", program, **{**silent, "OTEL_METRICS_EXPORTER": "otlp"}).returncode == 0

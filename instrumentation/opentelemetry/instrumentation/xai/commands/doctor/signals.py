@@ -12,6 +12,7 @@ from ...environment import (
     PROTOCOLS,
     SIGNALS,
     Exporter,
+    batch_sizes,
     exporter_names,
     exporters,
     number,
@@ -23,6 +24,7 @@ from ...telemetry.instruments import is_placeholder
 from .endpoint import Answer, ask, shown_endpoint
 
 _PROTOCOLS = {exporter: protocol for protocol, exporter in PROTOCOLS.items()}
+_SILENT_SAMPLERS = ("always_off", "parentbased_always_off")
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
@@ -66,6 +68,8 @@ class Telemetry:
     signals: tuple[Signal, ...]
     headers_set: bool
     """Whether headers are given for OTLP, of which nothing more is said."""
+    samples_nothing: bool
+    """Whether the variables ask for a sampler that lets no span through."""
     problems: tuple[str, ...]
     """Values of the standard variables that are not allowed."""
 
@@ -92,10 +96,16 @@ def telemetry(environ: Mapping[str, str], *, by_variables: bool) -> Telemetry:
             otlp_timeout(signal.name, environ, report)
     if any(asked for _, asked in found):
         sampler_is_known(environ, report)
+        batch_sizes(environ, report)
         for name in NUMBERS:
             number(name, environ, report)
     headers = ("OTEL_EXPORTER_OTLP_HEADERS", *(f"OTEL_EXPORTER_OTLP_{name.upper()}_HEADERS" for name in SIGNALS))
-    return Telemetry(tuple(signals), any(environ.get(name) for name in headers), tuple(problems))
+    return Telemetry(
+        tuple(signals),
+        headers_set=any(environ.get(name) for name in headers),
+        samples_nothing=environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() in _SILENT_SAMPLERS,
+        problems=tuple(problems),
+    )
 
 
 def _signal(name: str, environ: Mapping[str, str], report: Any, by_variables: bool) -> tuple[Signal, list[Exporter]]:

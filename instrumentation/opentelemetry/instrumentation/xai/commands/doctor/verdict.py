@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...settings import ENABLED
+from ...settings import ENABLED, PREFIX
 from .examination import Examination, Failed
 from .installation import DISTRIBUTION, Installation
 from .libraries import REQUIREMENTS, Libraries
@@ -40,6 +40,7 @@ def judge(found: Examination) -> Verdict:
         or _by_clients(found.libraries, found.switch)
         or _by_command(found.switch, exports)
         or _by_signals(found.telemetry.signals, found.switch)
+        or _by_silence(found)
         or _by_missing_exporter(found.switch, exports)
         or _by_endpoint(exports)
         or Verdict(arrives=True)
@@ -135,6 +136,19 @@ def _by_signals(signals: tuple[Signal, ...], switch: Switch) -> Verdict | None:
         fix = _ASK_BOTH if by_command else "provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))"
         return _not("the SDK that is set up has no exporter", fix)
     return _not("no exporter is asked for, and no SDK is set up", _ASK)
+
+
+def _by_silence(found: Examination) -> Verdict | None:
+    """Whether metrics go nowhere, and of spans none is made, or none is sampled."""
+    assert isinstance(found.telemetry, Telemetry)
+    if any(signal.name != "traces" and signal.state in {"sdk", "exporters"} for signal in found.telemetry.signals):
+        return None
+    settings = () if isinstance(found.settings, Failed) else found.settings
+    if any((setting.keyword, setting.value) == ("spans", "never") for setting in settings):
+        return _not("spans are switched off, and metrics go nowhere", f"unset {PREFIX}SPANS")
+    if found.telemetry.samples_nothing:
+        return _not("OTEL_TRACES_SAMPLER samples nothing, and metrics go nowhere", "unset OTEL_TRACES_SAMPLER")
+    return None
 
 
 def _by_missing_exporter(switch: Switch, exports: list[Export]) -> Verdict | None:
