@@ -20,6 +20,7 @@ class Receiver:
     def __init__(self, url: str) -> None:
         self.url = url
         self.requests: list[Any] = []
+        self.headers: list[Any] = []
         self._arrived = threading.Condition(threading.RLock())
 
     def take(self, path: str, body: bytes) -> None:
@@ -95,6 +96,7 @@ def receiving() -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            receiver.headers.append(self.headers)
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.take(self.path, gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
             self.send_response(200)

@@ -108,6 +108,7 @@ def test_no_exporter_asked_for_is_silent(user: User) -> None:
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5000", "at most OTEL_BSP_MAX_QUEUE_SIZE"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "a number above 0"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "gzip"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many", "a whole number"),
         ("OTEL_PYTHON_ID_GENERATOR", "nope", "random"),
         ("OTEL_METRICS_EXEMPLAR_FILTER", "some", "trace_based"),
         ("OTEL_PROPAGATORS", "pigeon", "tracecontext"),
@@ -143,6 +144,17 @@ def test_a_sampler_with_a_wrong_argument(user: User, receiver: Receiver) -> None
     (line,) = done.stderr.splitlines()
     assert "OTEL_TRACES_SAMPLER_ARG: '7' is not allowed (allowed: a number from 0 to 1)" in line
     assert len(receiver.spans()) == 1
+
+
+def test_a_malformed_header_is_never_shown(user: User, receiver: Receiver) -> None:
+    """A header without a name may be a secret: the warning names the variable alone; well-formed ones are sent."""
+    headers = {"OTEL_EXPORTER_OTLP_HEADERS": "Bearer hunter2,x-tenant=one"}
+    done = user.script(SCRIPT, **ON, **to(receiver), **headers)
+    (line,) = done.stderr.splitlines()
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in line
+    assert "hunter2" not in line
+    assert len(receiver.spans()) == 1
+    assert {each["x-tenant"] for each in receiver.headers} == {"one"}
 
 
 def test_an_exporter_that_is_not_installed_is_named(user: User, receiver: Receiver) -> None:

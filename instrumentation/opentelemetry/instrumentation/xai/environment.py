@@ -5,10 +5,11 @@ gives one warning that names variable, value and what is allowed, and the defaul
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .notices import not_allowed_once
 
@@ -26,6 +27,13 @@ NUMBERS = {
 }
 """The variables that are numbers, with what they are by default."""
 _DEFAULT_ENDPOINTS = {"otlp_proto_http": "http://localhost:4318", "otlp_proto_grpc": "http://localhost:4317"}
+_LIMITS = tuple(
+    f"OTEL_{what}_LIMIT"
+    for what in (
+        *("ATTRIBUTE_COUNT", "ATTRIBUTE_VALUE_LENGTH", "SPAN_ATTRIBUTE_COUNT", "SPAN_ATTRIBUTE_VALUE_LENGTH"),
+        *("SPAN_EVENT_COUNT", "SPAN_LINK_COUNT", "EVENT_ATTRIBUTE_COUNT", "LINK_ATTRIBUTE_COUNT"),
+    )
+)
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
 
 Report = Callable[[str, str, str], None]
@@ -114,6 +122,41 @@ def batch_sizes(environ: Mapping[str, str], report: Report = not_allowed_once) -
     if batch > queue and environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "").strip():
         report("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(batch), f"at most OTEL_BSP_MAX_QUEUE_SIZE, which is {queue}")
     return queue, min(batch, queue)
+
+
+def wrong_limits(environ: Mapping[str, str], report: Report = not_allowed_once) -> list[str]:
+    """The variables for limits of spans that are no numbers. The SDK cannot even be imported with one of them."""
+    wrong = [name for name in _LIMITS if (value := environ.get(name, "").strip()) and not value.isdigit()]
+    for name in wrong:
+        report(name, environ[name], "a whole number, 0 or more")
+    return wrong
+
+
+def malformed_headers(signal: str, environ: Mapping[str, str], report: Report = not_allowed_once) -> list[str]:
+    """The variables for headers of which a part has no name. The exporter would print it, and it may be a secret."""
+    names = (f"{_OTLP}HEADERS", f"{_OTLP}{signal.upper()}_HEADERS")
+    wrong = [
+        name for name in names if any(each.strip() and "=" not in each for each in environ.get(name, "").split(","))
+    ]
+    for name in wrong:
+        report(name, "***", "NAME=VALUE, separated by commas")
+    return wrong
+
+
+def headers_of(name: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a variable that have a name."""
+    pairs = (entry.partition("=") for entry in environ.get(name, "").split(",") if "=" in entry)
+    return {key.strip().lower(): unquote(value.strip()) for key, _, value in pairs if key.strip()}
+
+
+@contextmanager
+def hidden(names: Iterable[str]) -> Iterator[None]:
+    """Hide variables from what is imported or made meanwhile, and would raise at their sight, or show them."""
+    values = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(values)
 
 
 def one_of(name: str, known: Collection[str], environ: Mapping[str, str], report: Report = not_allowed_once) -> bool:

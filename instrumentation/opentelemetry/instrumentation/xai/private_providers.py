@@ -20,7 +20,7 @@ from typing import Any
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from .environment import asks_for_exporter
+from .environment import asks_for_exporter, hidden, wrong_limits
 from .forking import after_fork
 from .guard import guarded
 
@@ -83,10 +83,11 @@ class PrivateProviders:
             _logger.debug("No OpenTelemetry SDK is set up, and no variable asks for an exporter of %s.", kind)
             return None
         try:
-            from . import sdk_providers
+            with hidden(wrong_limits(self._environ)):
+                from . import sdk_providers
 
-            make: Any = sdk_providers.tracer_provider if kind == TRACES else sdk_providers.meter_provider
-            return make(self._environ)
+                make: Any = sdk_providers.tracer_provider if kind == TRACES else sdk_providers.meter_provider
+                return make(self._environ)
         except ImportError as error:
             _logger.warning("No %s of xAI calls: for an exporter, %s is missing. %s", kind, error.name, _HINT)
         except LookupError as error:  # says which exporter, who asks for it, and how to install it
@@ -145,7 +146,8 @@ class PrivateProviders:
         """
         if len(self._displaced) < len(_SIGNALS) and asks_for_exporter(self._environ):
             self.arm()
-            with suppress(Exception):  # the first call tries again, and says what is wrong
+            # The first call tries again, and says what is wrong.
+            with suppress(Exception), hidden(wrong_limits(self._environ)):
                 from . import sdk_providers
 
                 sdk_providers.resource()

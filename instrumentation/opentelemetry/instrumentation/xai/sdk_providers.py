@@ -24,6 +24,9 @@ from .environment import (
     entry_point_names,
     exporter_names,
     exporters,
+    headers_of,
+    hidden,
+    malformed_headers,
     number,
     one_of,
     otlp_timeout,
@@ -61,7 +64,7 @@ def tracer_provider(environ: Mapping[str, str]) -> TracerProvider | None:
     for each in asked:
         provider.add_span_processor(
             BatchSpanProcessor(
-                _silent_in_children(classes[each.name](**_arguments(each, environ))),
+                _exporter(classes[each.name], each, environ),
                 max_queue_size=queue,
                 schedule_delay_millis=number("OTEL_BSP_SCHEDULE_DELAY", environ),
                 max_export_batch_size=batch,
@@ -101,10 +104,21 @@ def _reader(kind: Any, exporter: Exporter, environ: Mapping[str, str]) -> Metric
         reader: MetricReader = kind()
         return reader
     return PeriodicExportingMetricReader(
-        _silent_in_children(kind(**_arguments(exporter, environ))),
+        _exporter(kind, exporter, environ),
         export_interval_millis=number("OTEL_METRIC_EXPORT_INTERVAL", environ),
         export_timeout_millis=number("OTEL_METRIC_EXPORT_TIMEOUT", environ),
     )
+
+
+def _exporter(kind: Any, exporter: Exporter, environ: Mapping[str, str]) -> Any:
+    """Make an exporter, of which no malformed header gets to know."""
+    arguments, malformed = _arguments(exporter, environ), malformed_headers(exporter.signal, environ)
+    if malformed and exporter.name == "otlp_proto_http":
+        general, own = "OTEL_EXPORTER_OTLP_HEADERS", f"OTEL_EXPORTER_OTLP_{exporter.signal.upper()}_HEADERS"
+        arguments["headers"] = headers_of(own, environ) or headers_of(general, environ)
+        malformed = [general, own]
+    with hidden(malformed):
+        return _silent_in_children(kind(**arguments))
 
 
 def _arguments(exporter: Exporter, environ: Mapping[str, str]) -> dict[str, Any]:

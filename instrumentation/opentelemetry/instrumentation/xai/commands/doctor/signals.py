@@ -18,6 +18,7 @@ from ...environment import (
     number,
     otlp_timeout,
     sampler_is_known,
+    wrong_limits,
 )
 from ...notices import shown
 from ...telemetry.instruments import is_placeholder
@@ -97,6 +98,7 @@ def telemetry(environ: Mapping[str, str], *, by_variables: bool) -> Telemetry:
     if any(asked for _, asked in found):
         sampler_is_known(environ, report)
         batch_sizes(environ, report)
+        wrong_limits(environ, report)
         for name in NUMBERS:
             number(name, environ, report)
     headers = ("OTEL_EXPORTER_OTLP_HEADERS", *(f"OTEL_EXPORTER_OTLP_{name.upper()}_HEADERS" for name in SIGNALS))
