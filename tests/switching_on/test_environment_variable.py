@@ -226,10 +226,12 @@ def test_an_sdk_that_is_set_up_after_the_first_call_takes_over(user: User, recei
     assert receiver.calls() == 3
 
 
-def test_what_was_held_is_flushed_when_the_application_takes_over(user: User, receiver: Receiver) -> None:
-    """The first call's telemetry is there soon after, not only at exit."""
-    program = CALL + OWN + "print(ask())\nset_up()\nprint(ask(), flush=True)\nimport time; time.sleep(60)\n"
-    with user.running(user.python, user.write("app.py", program), **ON, **to(receiver), OTEL_SERVICE_NAME="x"):
+@pytest.mark.parametrize("further", ["print(ask(), flush=True)", ""], ids=["with-a-further-call", "without"])
+def test_what_was_held_is_flushed_when_the_application_takes_over(user: User, receiver: Receiver, further: str) -> None:
+    """The first call's telemetry is there soon after, not only at exit or with the next call."""
+    program = CALL + OWN + f"print(ask())\nset_up()\n{further}\nimport time; time.sleep(60)\n"
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "50000"}
+    with user.running(user.python, user.write("app.py", program), **ON, **to(receiver), **slow, OTEL_SERVICE_NAME="x"):
         assert receiver.wait_for(lambda receiver: services(receiver) == ["x"] and receiver.calls() == 1)
 
 

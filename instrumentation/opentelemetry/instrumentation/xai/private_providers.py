@@ -17,15 +17,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.metrics import MeterProvider, get_meter_provider
+from opentelemetry.trace import TracerProvider, get_tracer_provider
 
 from .environment import asks_for_exporter, hidden, wrong_limits
 from .forking import after_fork
 from .guard import guarded
+from .telemetry.instruments import is_placeholder
 
 _logger = logging.getLogger(__name__)
 _PATIENCE_S = 5.0
+_GLANCE_S = 1.0
 _HINT = "pip install 'opentelemetry-instrumentation-xai[otlp]'"
 TRACES, METRICS = _SIGNALS = "traces", "metrics"
 
@@ -75,6 +77,7 @@ class PrivateProviders:
                     self._providers[kind] = provider
                     self._close_at_exit()
                     self.arm()
+                    threading.Thread(target=self._watch, args=(kind, provider), name="xai-watch", daemon=True).start()
             finally:
                 self._decided.add(kind)
 
@@ -109,6 +112,8 @@ class PrivateProviders:
         series would contradict each other.
         """
         with self._lock:
+            if kind in self._displaced:
+                return
             self._decided.add(kind)
             self._displaced.add(kind)
             provider = self._providers.get(kind) if kind == TRACES else self._providers.pop(kind, None)
@@ -116,6 +121,14 @@ class PrivateProviders:
             self._send([provider.force_flush if kind == TRACES else provider.shutdown])
         if len(self._displaced) == len(_SIGNALS):
             self.disarm()
+
+    def _watch(self, kind: str, provider: Any) -> None:
+        """Wait until the application sets a provider of its own: nothing tells of that, so one has to look."""
+        while self._providers.get(kind) is provider and kind not in self._displaced:
+            current = get_tracer_provider() if kind == TRACES else get_meter_provider()
+            if not is_placeholder(current):
+                self.displaced(kind)
+            time.sleep(_GLANCE_S)
 
     def _close_at_exit(self) -> None:
         if not self._closes_at_exit:

@@ -7,7 +7,7 @@ Once a signal has found its provider for good, asking costs one attribute.
 from typing import Protocol
 
 from opentelemetry.metrics import MeterProvider, get_meter_provider
-from opentelemetry.trace import ProxyTracerProvider, Tracer, TracerProvider
+from opentelemetry.trace import Tracer, TracerProvider
 
 from opentelemetry import trace
 
@@ -46,7 +46,7 @@ class Destination:
     @property
     def is_open(self) -> bool:
         """Whether there is a signal of which the provider is still to come."""
-        no_tracer = self._tracer is None and isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+        no_tracer = self._tracer is None and is_placeholder(trace.get_tracer_provider())
         return no_tracer or (self._instruments is None and is_placeholder(get_meter_provider()))
 
     def tracer(self) -> Tracer:
@@ -59,7 +59,7 @@ class Destination:
 
     def _find_tracer(self) -> Tracer:
         current = trace.get_tracer_provider()
-        if not isinstance(current, ProxyTracerProvider):
+        if not is_placeholder(current):
             self._tracer = _tracer_of(current)
             if self._fallback is not None:
                 self._fallback.displaced("traces")

@@ -5,6 +5,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import Histogram, MeterProvider, get_meter_provider
+from opentelemetry.trace import ProxyTracerProvider, TracerProvider
 
 from .. import conventions
 from ..forking import after_fork
@@ -78,6 +79,6 @@ def instruments_of(meter_provider: MeterProvider | None = None) -> Instruments:
     return _known.of(meter_provider)
 
 
-def is_placeholder(provider: MeterProvider) -> bool:
+def is_placeholder(provider: MeterProvider | TracerProvider) -> bool:
     """Whether a provider only stands in for one that the application may set later."""
-    return type(provider).__name__ == "_ProxyMeterProvider"
+    return isinstance(provider, ProxyTracerProvider) or type(provider).__name__ == "_ProxyMeterProvider"
