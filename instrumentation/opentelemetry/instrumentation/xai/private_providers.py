@@ -77,7 +77,8 @@ class PrivateProviders:
                     self._providers[kind] = provider
                     self._close_at_exit()
                     self.arm()
-                    threading.Thread(target=self._watch, args=(kind, provider), name="xai-watch", daemon=True).start()
+                    with suppress(RuntimeError):  # the program is ending: nobody will set a provider any more
+                        threading.Thread(target=self._watch, args=(kind, provider), daemon=True).start()
             finally:
                 self._decided.add(kind)
 
@@ -202,8 +203,11 @@ class PrivateProviders:
         """Begin all of it side by side, in threads that keep no program from ending."""
         threads = [threading.Thread(target=guarded(each), name="xai-flush", daemon=True) for each in work]
         self._sending = [each for each in self._sending if each.is_alive()] + threads
-        for thread in threads:
-            thread.start()
+        for thread, each in zip(threads, work, strict=True):
+            try:
+                thread.start()
+            except RuntimeError:  # Python 3.12 starts none once a program is ending: then it is done here
+                guarded(each)()
 
     def _wait(self) -> None:
         """Wait until everything is sent, for five seconds at the most."""
