@@ -206,7 +206,7 @@ class PrivateProviders:
         for thread, each in zip(threads, work, strict=True):
             try:
                 thread.start()
-            except RuntimeError:  # Python 3.12 starts none once a program is ending: then it is done here
+            except RuntimeError:  # noqa: PERF203  Python 3.12 starts none once a program ends: it is done here
                 guarded(each)()
 
     def _wait(self) -> None:
