@@ -20,7 +20,7 @@ from typing import Any
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 from opentelemetry.trace import TracerProvider, get_tracer_provider
 
-from .environment import asks_for_exporter, hidden, wrong_limits
+from .environment import SIGNALS, asks_for_exporter, hidden, wrong_limits
 from .forking import after_fork
 from .guard import guarded
 from .telemetry.instruments import is_placeholder
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 _PATIENCE_S = 5.0
 _GLANCE_S = 1.0
 _HINT = "pip install 'opentelemetry-instrumentation-xai[otlp]'"
-TRACES, METRICS = _SIGNALS = "traces", "metrics"
+TRACES, METRICS = SIGNALS
 
 
 class PrivateProviders:
@@ -120,7 +120,7 @@ class PrivateProviders:
             provider = self._providers.get(kind) if kind == TRACES else self._providers.pop(kind, None)
         if provider is not None:
             self._send([provider.force_flush if kind == TRACES else provider.shutdown])
-        if len(self._displaced) == len(_SIGNALS):
+        if len(self._displaced) == len(SIGNALS):
             self.disarm()
 
     def _watch(self, kind: str, provider: Any) -> None:
@@ -158,7 +158,7 @@ class PrivateProviders:
         Once the program's main part is over, and only threads run, the SDK can be imported no more. Nothing is started
         yet, so that a process may fork.
         """
-        if len(self._displaced) < len(_SIGNALS) and asks_for_exporter(self._environ):
+        if len(self._displaced) < len(SIGNALS) and asks_for_exporter(self._environ):
             self.arm()
             # The first call tries again, and says what is wrong.
             with suppress(Exception), hidden(wrong_limits(self._environ)):

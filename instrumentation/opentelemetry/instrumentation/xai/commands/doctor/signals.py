@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry.metrics import get_meter_provider
-from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+from opentelemetry.trace import get_tracer_provider
 
 from ...environment import (
     NUMBERS,
@@ -112,7 +112,7 @@ def telemetry(environ: Mapping[str, str], *, by_variables: bool) -> Telemetry:
 
 def _signal(name: str, environ: Mapping[str, str], report: Any, by_variables: bool) -> tuple[Signal, list[Exporter]]:
     provider: Any = get_tracer_provider() if name == "traces" else get_meter_provider()
-    set_up = not (isinstance(provider, ProxyTracerProvider) or is_placeholder(provider))
+    set_up = not is_placeholder(provider)
     variable = environ.get(f"OTEL_{name.upper()}_EXPORTER", "").strip()
     asked: list[Exporter] = []
     if set_up and not (by_variables and variable):
