@@ -60,7 +60,7 @@ Watch = Callable[..., ObservedCall]
 def observer(telemetry: Telemetry) -> Observer:
     """An observer with clocks of its own."""
     recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
-    return Observer(Settings(), recorder, Clock(), lambda: 1_700_000_000_000_000_000)
+    return Observer(Settings(), recorder, None, Clock(), lambda: 1_700_000_000_000_000_000)
 
 
 @pytest.fixture
@@ -285,9 +285,9 @@ def test_a_forgotten_call_is_recorded_although_its_thread_holds_a_lock(watch: Wa
     lock = threading.Lock()
     finish = Recording.finish
 
-    def finish_under_lock(recording: Recording, observation: Any) -> None:
+    def finish_under_lock(recording: Recording, observation: Any, verdict: Any) -> None:
         with lock:
-            finish(recording, observation)
+            finish(recording, observation, verdict)
         recorded.set()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -136,7 +136,7 @@ def test_the_key_is_never_shown(value: Any, caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("ledger", "off"), ("ledger", "redis://x"), ("stream_usage", "request"), ("ledger", "memory?")]
+    ("name", "value"), [("ledger", "redis://x"), ("stream_usage", "request"), ("ledger", "memory?")]
 )
 @pytest.mark.parametrize("by_keyword", [True, False])
 def test_settings_of_later_versions_warn_once(
@@ -161,7 +161,7 @@ def test_an_unknown_keyword_gives_one_warning(caplog: pytest.LogCaptureFixture) 
     Settings.read({"host": SECRET}, {})
     (record,) = caplog.records
     assert "'host'" in record.getMessage()
-    assert "hosts, conversation_id, key, spans, metric_baggage" in record.getMessage()
+    assert "hosts, conversation_id, key, spans, ledger, metric_baggage" in record.getMessage()
     assert SECRET not in record.getMessage()
 
 

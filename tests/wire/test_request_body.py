@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.xai.wire.request_body import has_earlier_turns, parameters_of, read_request_body
+from opentelemetry.instrumentation.xai.wire import prompt
+from opentelemetry.instrumentation.xai.wire.request_body import RequestBody, parameters_of, read_request_body
 
 _WRONG: list[Any] = [None, [], {}, "", "x", 1, 1.5, True, -1, [1], {"type": 1}, {"effort": []}, 10**30, 10**400]
+
+
+def has_earlier_turns(body: RequestBody) -> bool:
+    """Whether the prompt of a body continues a conversation."""
+    return prompt.has_earlier_turns(body, prompt.entries_of(body))
 
 
 def parameters(**fields: Any) -> dict[str, Any]:

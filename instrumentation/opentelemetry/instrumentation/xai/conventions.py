@@ -47,12 +47,23 @@ XAI_TIME_TO_FIRST_ANSWER_TOKEN: Final = "xai.response.time_to_first_answer_token
 XAI_SERVER_TIME_TO_FIRST_TOKEN: Final = "xai.server.time_to_first_token"
 XAI_COST_USD: Final = "xai.response.cost_usd"
 XAI_REQUEST_ID: Final = "xai.request.id"
+XAI_CACHE_OUTCOME: Final = "xai.cache.outcome"
+XAI_CACHE_REASON: Final = "xai.cache.reason"
+XAI_CACHE_CAUSE: Final = "xai.cache.cause"
+XAI_CACHE_CONFIDENCE: Final = "xai.cache.confidence"
+XAI_CACHE_CHANGED_SECTION: Final = "xai.cache.changed.section"
+XAI_CACHE_CHANGED_INDEX: Final = "xai.cache.changed.index"
+XAI_CACHE_POTENTIAL_TOKENS: Final = "xai.cache.potential_tokens"
+XAI_CACHE_LOST_TOKENS: Final = "xai.cache.lost_tokens"
+XAI_CACHE_REPEATED: Final = "xai.cache.repeated"
+XAI_CACHE_IDLE: Final = "xai.cache.idle_s"
 
 # --- metric attributes beyond those --------------------------------------------------------------
 TOKEN_TYPE: Final = "gen_ai.token.type"
 TOKEN_MODALITY: Final = "gen_ai.token.modality"
 XAI_TOKEN_KIND: Final = "xai.token.kind"
 XAI_CACHE_WARM: Final = "xai.cache.warm"
+XAI_CONVERSATION_ID_PRESENCE: Final = "xai.conversation.id.presence"
 
 TICKS_PER_USD: Final = 10_000_000_000  # xAI states costs in ticks
 
@@ -75,6 +86,75 @@ SOURCE_RESPONSE: Final = "response"
 PROBLEM_MISSING: Final = "missing"
 PROBLEM_WRONG_CARRIER: Final = "wrong_carrier"
 PROBLEM_CONFLICTING: Final = "conflicting"
+
+PRESENT: Final = "present"
+ABSENT: Final = "absent"
+
+REUSED: Final = "reused"
+PARTIAL: Final = "partial"
+MISSED: Final = "missed"
+NOT_APPLICABLE: Final = "not_applicable"
+UNREPORTED: Final = "unreported"  # an outcome and its reason
+
+FIRST_REQUEST: Final = "first_request"
+NO_BASELINE: Final = "no_baseline"
+CONCURRENT: Final = "concurrent"
+COMPACTED: Final = "compacted"
+BELOW_MINIMUM: Final = "below_minimum"
+UNSUPPORTED: Final = "unsupported"
+MODEL_CHANGED: Final = "model_changed"
+TOOLS_CHANGED: Final = "tools_changed"
+TOOLS_REORDERED: Final = "tools_reordered"
+SYSTEM_CHANGED: Final = "system_changed"
+PARAMETERS_CHANGED: Final = "parameters_changed"
+HISTORY_EDITED: Final = "history_edited"
+HISTORY_TRUNCATED: Final = "history_truncated"
+REASONING_DROPPED: Final = "reasoning_dropped"
+SERIALIZATION_CHANGED: Final = "serialization_changed"
+CONVERSATION_ID_MISSING: Final = "conversation_id_missing"
+CONVERSATION_ID_CHANGED: Final = "conversation_id_changed"
+CREDENTIALS_CHANGED: Final = "credentials_changed"
+ENDPOINT_CHANGED: Final = "endpoint_changed"
+IDLE: Final = "idle"
+PROVIDER_MISS: Final = "provider_miss"
+
+CAUSE_EXPECTED: Final = "expected"
+CAUSE_UNKNOWN: Final = "unknown"
+CAUSE_CLIENT: Final = "client"
+CAUSE_PROVIDER: Final = "provider"
+CERTAIN: Final = "certain"
+INFERRED: Final = "inferred"
+
+REASONS: Final = {  # in the order in which they are told: whose doing each is, and how sure we can be
+    FIRST_REQUEST: (CAUSE_EXPECTED, CERTAIN),
+    NO_BASELINE: (CAUSE_UNKNOWN, CERTAIN),
+    CONCURRENT: (CAUSE_EXPECTED, CERTAIN),
+    COMPACTED: (CAUSE_EXPECTED, CERTAIN),
+    BELOW_MINIMUM: (CAUSE_EXPECTED, CERTAIN),
+    UNSUPPORTED: (CAUSE_EXPECTED, CERTAIN),
+    MODEL_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    TOOLS_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    TOOLS_REORDERED: (CAUSE_CLIENT, CERTAIN),
+    SYSTEM_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    PARAMETERS_CHANGED: (CAUSE_CLIENT, INFERRED),
+    HISTORY_EDITED: (CAUSE_CLIENT, CERTAIN),
+    HISTORY_TRUNCATED: (CAUSE_CLIENT, CERTAIN),
+    REASONING_DROPPED: (CAUSE_CLIENT, CERTAIN),
+    SERIALIZATION_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    CONVERSATION_ID_MISSING: (CAUSE_CLIENT, CERTAIN),
+    CONVERSATION_ID_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    CREDENTIALS_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    ENDPOINT_CHANGED: (CAUSE_CLIENT, CERTAIN),
+    IDLE: (CAUSE_PROVIDER, INFERRED),
+    PROVIDER_MISS: (CAUSE_PROVIDER, INFERRED),
+    UNREPORTED: (CAUSE_UNKNOWN, CERTAIN),
+}
+
+SECTION_MODEL: Final = "model"
+SECTION_PARAMETERS: Final = "parameters"
+SECTION_TOOLS: Final = "tools"
+SECTION_SYSTEM: Final = "system"
+SECTION_MESSAGES: Final = "messages"
 
 ERROR_EVENT: Final = "error_event"
 STREAM_INTERRUPTED: Final = "stream_interrupted"
@@ -147,6 +227,24 @@ REASONING_OUTPUT_TOKENS: Final = Counter(
     "gen_ai.client.inference.usage.reasoning.output_tokens", "{token}", "Output tokens spent on reasoning."
 )
 COST: Final = Counter("xai.client.cost", "{USD}", "What xAI says the calls cost.", TICKS_PER_USD)
+CACHE_REQUESTS: Final = Counter(
+    "xai.client.cache.requests", "{request}", "Answered calls by what became of their prompt's cache, and why."
+)
+CACHE_POTENTIAL_TOKENS: Final = Counter(
+    "xai.client.cache.potential_tokens", "{token}", "Input tokens that could have been read from the cache."
+)
+CACHE_REUSED_TOKENS: Final = Counter(
+    "xai.client.cache.reused_tokens", "{token}", "Of the potential tokens, those that were read."
+)
+CACHE_LOST_TOKENS: Final = Counter(
+    "xai.client.cache.lost_tokens", "{token}", "Of the potential tokens, those that were not read, and why."
+)
+CACHE_SAVED_COST: Final = Counter(
+    "xai.client.cache.saved_cost", "{USD}", "What cached tokens cost less than others would have.", TICKS_PER_USD
+)
+CACHE_LOST_COST: Final = Counter(
+    "xai.client.cache.lost_cost", "{USD}", "What lost tokens cost more than cached ones would have.", TICKS_PER_USD
+)
 
 HISTOGRAMS: Final = (
     OPERATION_DURATION,
@@ -155,4 +253,16 @@ HISTOGRAMS: Final = (
     CLIENT_TIME_TO_FIRST_TOKEN,
     SERVER_TIME_TO_FIRST_TOKEN,
 )
-COUNTERS: Final = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_INPUT_TOKENS, REASONING_OUTPUT_TOKENS, COST)
+COUNTERS: Final = (
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    CACHE_READ_INPUT_TOKENS,
+    REASONING_OUTPUT_TOKENS,
+    COST,
+    CACHE_REQUESTS,
+    CACHE_POTENTIAL_TOKENS,
+    CACHE_REUSED_TOKENS,
+    CACHE_LOST_TOKENS,
+    CACHE_SAVED_COST,
+    CACHE_LOST_COST,
+)

@@ -170,6 +170,8 @@ class Exchange:
             request_id=self._request_id,
             server_time_to_first_token=self._server_time_to_first_token,
             unreadable=self._unreadable or (_MALFORMED if self._framer and self._framer.malformed else None),
+            reasoned=answer.returned_reasoning,
+            marks=tuple(answer.marks),
         )
 
     def _judged(self, ending: Ending, error_type: str | None) -> tuple[Ending, str | None]:

@@ -12,6 +12,7 @@ from typing import Any
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
+from .cache_ledger import CacheLedger
 from .clients import LIBRARIES, adapter_of
 from .environment import is_disabled
 from .forking import after_fork
@@ -131,7 +132,8 @@ class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         settings = Settings.read(kwargs)
         destination = Destination(tracer_provider, meter_provider, _instrumentation.private_providers)
-        _instrumentation.start(Observer(settings, Recorder(settings, destination)))
+        ledger = CacheLedger() if settings.ledger == "memory" else None
+        _instrumentation.start(Observer(settings, Recorder(settings, destination), ledger))
         if destination.is_open:
             _instrumentation.private_providers.prepare()
 

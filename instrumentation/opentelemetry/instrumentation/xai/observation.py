@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
 
@@ -55,6 +55,15 @@ class Usage(Struct, frozen=True):
     reasoning_tokens: int | None = None
     cost_ticks: int | None = None
     modalities: tuple[tuple[str, int], ...] = ()
+    tools_on_server: bool = False
+    """Whether tools ran on xAI's side: then input and cached are sums over several turns there."""
+    context_tokens: int | None = None
+    """Input of the last of those turns."""
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """The prompt as a next request continues it."""
+        return self.context_tokens if self.tools_on_server else self.input_tokens
 
 
 class Timeline(Struct, frozen=True):
@@ -84,3 +93,33 @@ class Observation(Struct, frozen=True):
     request_id: str | None = None
     server_time_to_first_token: float | None = None
     unreadable: str | None = None
+    reasoned: bool = False
+    """Whether reasoning came with the answer, which a next request is to send back."""
+    marks: tuple[int, ...] = ()
+    """By what the answer is known when it is sent back: keyed digests."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the exchange brought an answer, whatever it said of its usage."""
+        return bool(self.finish_reasons) or self.response_id is not None
+
+
+class CacheVerdict(Struct, frozen=True):
+    """Why the cache was used or not, of one exchange; ``lost`` and what was reused add up to ``potential``."""
+
+    outcome: str
+    reason: str | None = None
+    cause: str | None = None
+    confidence: str | None = None
+    section: str | None = None
+    index: int | None = None
+    potential: int | None = None
+    """Tokens that could have been read; ``None`` where the answer did not tell."""
+    lost: int = 0
+    repeated: bool = False
+    idle_s: float | None = None
+    """Seconds since the predecessor ended, where there is one."""
+
+    def repeated_as(self, repeated: bool) -> "CacheVerdict":
+        """The same, with whether its reason came before in the conversation."""
+        return structs.replace(self, repeated=repeated)

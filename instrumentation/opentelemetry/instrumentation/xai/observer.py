@@ -23,11 +23,13 @@ from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from opentelemetry import context
 
 from . import conventions as names
+from .cache_ledger import CacheLedger, Inquiry
 from .exchange import Exchange
 from .guard import fault, guarded
 from .observation import Ending
 from .settings import Settings
 from .telemetry.recorder import Recorder, Recording
+from .wire.fingerprint import Fingerprinter
 from .wire.repetition import Form
 from .wire.request import read_request
 from .wire.routes import Hosts, dialect_of
@@ -57,12 +59,15 @@ class Observer:
         self,
         settings: Settings,
         recorder: Recorder,
+        ledger: CacheLedger | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
         wall_clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.hosts = Hosts(settings.hosts)
         """``hosts[name]``: whether requests to this host need be handed to ``watch`` at all."""
         self._recorder = recorder
+        self._ledger = ledger
+        self._fingerprinter = None if ledger is None else Fingerprinter()
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -92,12 +97,13 @@ class Observer:
         current = context.get_current()
         if current and not is_http_instrumentation_enabled():
             return None  # an empty context, which is the most frequent one, suppresses nothing
-        request = read_request(dialect, host, port, headers, body)
+        request, fingerprint = read_request(dialect, host, port, headers, body, self._fingerprinter)
         started, issued = self._wall_clock(), self._clock()
+        inquiry = None if fingerprint is None or self._ledger is None else self._ledger.issued(fingerprint, issued)
         recording = self._recorder.begin(request, started, current)
         recording.propagate(carrier)
         exchange = Exchange(request, dialect, issued, failures.decoding)
-        return ObservedCall(exchange, recording, self._clock, failures, body)
+        return ObservedCall(exchange, recording, self._clock, failures, body, inquiry)
 
 
 class Listener(Protocol):
@@ -152,7 +158,8 @@ class Overheard:
 class ObservedCall:
     """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
 
-    __slots__ = ("__weakref__", "_body", "_clock", "_exchange", "_failures", "_open", "_tokens", "uneventful")
+    __slots__ = ("__weakref__", "_body", "_clock", "_exchange", "_failures", "_inquiry", "_open", "_tokens",
+                 "uneventful")  # fmt: skip
 
     def __init__(
         self,
@@ -161,8 +168,10 @@ class ObservedCall:
         clock: Callable[[], int],
         failures: Failures,
         body: bytes | None = None,
+        inquiry: Inquiry | None = None,
     ) -> None:
         self._exchange = exchange
+        self._inquiry = inquiry
         self._clock = clock
         self._failures = failures
         self.uneventful: Form | None = None
@@ -293,15 +302,19 @@ class ObservedCall:
         self._finish(recording, ending, moment, error_type)
 
     def _finish(self, recording: Recording, ending: Ending, moment: int, error_type: str | None = None) -> None:
-        observation = None
+        observation = verdict = None
         try:
-            observation = self._exchange.end(ending, moment, error_type)
-        except Exception:  # what is known without the rest of the body is recorded all the same
-            self._exchange.give_up("fault")
-            observation = self._exchange.end(ending, moment, error_type)
-            raise
+            try:
+                observation = self._exchange.end(ending, moment, error_type)
+            except Exception:  # what is known without the rest of the body is recorded all the same
+                self._exchange.give_up("fault")
+                observation = self._exchange.end(ending, moment, error_type)
+                raise
+            finally:
+                if self._inquiry is not None and observation is not None:
+                    verdict = self._inquiry.explain(observation)
         finally:
-            recording.finish(observation)
+            recording.finish(observation, verdict)
 
 
 def _in_event_loop() -> bool:

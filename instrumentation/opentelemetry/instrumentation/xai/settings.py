@@ -23,7 +23,6 @@ _HOST = re.compile(r"\*|(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-
 _BAGGAGE_KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESERVED = ("gen_ai.", "xai.", "server.", "error.type")
 _LATER = {
-    "ledger": ("memory", "the cache ledger"),
     "stream_usage": ("observe", "asking for usage on streams"),
 }
 
@@ -40,6 +39,8 @@ class Settings:
     """The secret of hashed ids; random per process unless set."""
     spans: str = "auto"
     """``auto``, ``always`` or ``never``."""
+    ledger: str = "memory"
+    """Where what conversations have sent is remembered: ``memory``, or nowhere: ``off``."""
     metric_baggage: tuple[str, ...] = ()
     """Baggage keys that are copied to metric attributes."""
 
@@ -177,6 +178,7 @@ _READERS: dict[str, tuple[Callable[[Any, str, str], Any], str]] = {
     "conversation_id": (_one_of("plain", "hashed", "off"), "plain, hashed or off"),
     "key": (_key, "text or bytes, not empty"),
     "spans": (_one_of("auto", "always", "never"), "auto, always or never"),
+    "ledger": (_one_of("memory", "off"), "memory or off; redis://... comes with a later version"),
     "metric_baggage": (
         _baggage_keys,
         "baggage keys separated by commas, none that starts with " + ", ".join(_RESERVED),

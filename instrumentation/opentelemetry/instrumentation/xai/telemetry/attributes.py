@@ -4,7 +4,7 @@ import hashlib
 import hmac
 
 from .. import conventions as names
-from ..observation import AttributeValue, Observation, Request, Timeline, Usage
+from ..observation import AttributeValue, CacheVerdict, Observation, Request, Timeline, Usage
 from ..settings import Settings
 
 _NANOSECOND = 1e-9
@@ -63,6 +63,27 @@ def answer_attributes(observation: Observation, settings: Settings) -> dict[str,
         ):
             if moment is not None:
                 attributes[name] = seconds(timeline, moment)
+    return attributes
+
+
+def cache_attributes(verdict: CacheVerdict) -> dict[str, AttributeValue]:
+    """What a span says of the cache. What there is no reason for is left out, as is what does not apply."""
+    attributes: dict[str, AttributeValue] = {names.XAI_CACHE_OUTCOME: verdict.outcome}
+    if verdict.reason is not None and verdict.cause is not None and verdict.confidence is not None:
+        attributes[names.XAI_CACHE_REASON] = verdict.reason
+        attributes[names.XAI_CACHE_CAUSE] = verdict.cause
+        attributes[names.XAI_CACHE_CONFIDENCE] = verdict.confidence
+    if verdict.section is not None:
+        attributes[names.XAI_CACHE_CHANGED_SECTION] = verdict.section
+    if verdict.index is not None:
+        attributes[names.XAI_CACHE_CHANGED_INDEX] = verdict.index
+    if verdict.idle_s is not None:
+        attributes[names.XAI_CACHE_IDLE] = verdict.idle_s
+    if verdict.potential is not None:
+        attributes[names.XAI_CACHE_POTENTIAL_TOKENS] = verdict.potential
+        attributes[names.XAI_CACHE_LOST_TOKENS] = verdict.lost
+    if verdict.lost:
+        attributes[names.XAI_CACHE_REPEATED] = verdict.repeated
     return attributes
 
 

@@ -25,6 +25,7 @@ from ..observation import AttributeValue
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 Increment: TypeAlias = tuple[Counter, Attributes, int]
 _MOST_ROWS = 2000
+_PATIENCE_S = 5.0
 _OVERFLOW: Attributes = (("otel.metric.overflow", True),)  # as the SDK calls what is beyond its own limit
 _PARTS = {counter.name: counter.parts for counter in COUNTERS}
 _Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
@@ -38,6 +39,8 @@ class Counters:
         self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
+        self.await_owed: Callable[[float], object] = _nothing
+        """Waits so many seconds for amounts that are still to be added, as prices are while they are being loaded."""
         after_fork(self)
 
     def forked(self) -> None:
@@ -75,6 +78,8 @@ class Counters:
         return observe
 
     def _read(self, name: str) -> Sequence[tuple[dict[str, AttributeValue], float]]:
+        if name in self._served:  # a collection begins: of a process that ends, the last one
+            self.await_owed(_PATIENCE_S)
         with self._lock:
             if name in self._served:
                 self._served.clear()
@@ -90,3 +95,7 @@ class Counters:
                 value = sum_of_parts if parts == 1 else sum_of_parts / parts
                 snapshot.setdefault(name, []).append((dict(common + further), value))
         return snapshot
+
+
+def _nothing(_seconds: float) -> None:
+    pass

@@ -13,10 +13,12 @@ from opentelemetry import propagate, trace
 
 from .. import conventions as names
 from ..guard import guarded
-from ..observation import AttributeValue, Ending, Observation, Request, Usage
+from ..observation import AttributeValue, CacheVerdict, Ending, Observation, Request, Usage
+from ..prices import Prices
 from ..settings import Settings
 from .attribute_sets import AttributeSets, KnownSets
-from .attributes import answer_attributes, is_warm, request_attributes, seconds
+from .attributes import answer_attributes, cache_attributes, is_warm, request_attributes, seconds
+from .cache_increments import increments_of, loss_attributes
 from .counters import Counters, Increment
 from .destination import Destination
 from .instruments import Instruments
@@ -29,9 +31,10 @@ _NOTHING = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0
 class Recorder:
     """Starts recordings. One for each ``instrument()``."""
 
-    def __init__(self, settings: Settings, destination: Destination) -> None:
+    def __init__(self, settings: Settings, destination: Destination, prices: Prices | None = None) -> None:
         self._settings = settings
         self._destination = destination
+        self._prices = Prices() if prices is None else prices
         self._makes_spans = settings.spans != "never"
         self._sets = KnownSets(settings.metric_baggage)
 
@@ -49,23 +52,49 @@ class Recorder:
         )
         return Recording(self, span, trace.set_span_in_context(span, current), started)
 
-    def finish_span(self, span: trace.Span, observation: Observation | None, started: int) -> None:
+    def finish_span(
+        self, span: trace.Span, observation: Observation | None, verdict: CacheVerdict | None, started: int
+    ) -> None:
         """Set what was learned and end the span at the moment at which the exchange ended."""
         ended = None
         try:
             if observation is not None:
                 ended = started + observation.timeline.ended - observation.timeline.issued
-                span.set_attributes(answer_attributes(observation, self._settings))
+                attributes = answer_attributes(observation, self._settings)
+                if verdict is not None:
+                    attributes.update(cache_attributes(verdict))
+                span.set_attributes(attributes)
                 if observation.ending in _FAILED:
                     span.set_status(Status(StatusCode.ERROR))
         finally:
             span.end(ended)
 
-    def record(self, observation: Observation, within: Context) -> None:
+    def record(self, observation: Observation, verdict: CacheVerdict | None, within: Context) -> None:
         """Record the metrics of an exchange in the context of its span."""
         instruments, sets = self._destination.instruments(), self._sets.of(observation, within)
         _count(instruments.counters, observation.usage, sets)
+        if verdict is not None:
+            instruments.counters.add(sets.ours_in_table, increments_of(observation, verdict))
+            self._count_money(instruments.counters, observation, verdict, sets)
         _time(instruments, observation, sets, within)
+
+    def _count_money(
+        self, counters: Counters, observation: Observation, verdict: CacheVerdict, sets: AttributeSets
+    ) -> None:
+        """Count what the cache saved and what losing it cost, as soon as prices are known."""
+        usage = observation.usage
+        if usage is None or usage.input_tokens is None or not (usage.cached_tokens or verdict.lost):
+            return
+        ours = sets.ours_in_table
+
+        def add(saved: int, lost: int) -> None:
+            increments: list[Increment] = [(names.CACHE_SAVED_COST, (), saved)]
+            if lost:
+                increments.append((names.CACHE_LOST_COST, loss_attributes(verdict), lost))
+            counters.add(ours, increments)
+
+        counters.await_owed = self._prices.wait
+        self._prices.count(observation.request.model, usage.input_tokens, usage.cached_tokens or 0, verdict.lost, add)
 
 
 class Recording:
@@ -86,14 +115,14 @@ class Recording:
         if self._span is not None:
             propagate.inject(headers, self.within)
 
-    def finish(self, observation: Observation | None) -> None:
+    def finish(self, observation: Observation | None, verdict: CacheVerdict | None = None) -> None:
         """Record the metrics and end the span, or end the span alone where there is no observation. Called once."""
         try:
             if observation is not None:
-                self._recorder.record(observation, self.within)
+                self._recorder.record(observation, verdict, self.within)
         finally:
             if self._span is not None:
-                self._recorder.finish_span(self._span, observation, self._started)
+                self._recorder.finish_span(self._span, observation, verdict, self._started)
 
 
 def _count(counters: Counters, usage: Usage | None, sets: AttributeSets) -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 from ..limits import LONGEST_NAME
 from ..observation import Usage
+from .fingerprint import marks_of
 
 _MOST_CHOICES = 64
+_MOST_MARKS = 64
 
 
 class Answer:
@@ -18,9 +20,11 @@ class Answer:
         "error",
         "finish_reasons",
         "id",
+        "marks",
         "model",
         "news",
         "reasoned",
+        "returned_reasoning",
         "terminal",
         "text",
         "usage",
@@ -32,6 +36,10 @@ class Answer:
         self.conversation_id: str | None = None
         self.finish_reasons: dict[int, str | None] = {}
         self.usage: Usage | None = None
+        self.marks: list[int] = []
+        """By what the answer will be known when it is sent back."""
+        self.returned_reasoning = False
+        """Whether reasoning came that a next request can send back."""
         self.counts: dict[str, Any] = {}
         """Usage as sent so far, where it comes in parts."""
         self.error = False
@@ -94,11 +102,18 @@ class Answer:
             newer.reasoning_tokens,
             max(costs, default=None),
             newer.modalities,
+            newer.tools_on_server,
+            newer.context_tokens,
         )
+
+    def put_out(self, part: Any) -> None:
+        """Note a part of the answer that is whole: a message, an item, a tool call."""
+        if len(self.marks) < _MOST_MARKS:
+            self.marks.extend(marks_of(part))
 
     def reasoning(self) -> None:
         """Note a non-empty reasoning token."""
-        self.text = True
+        self.text = self.returned_reasoning = True
         if not self.reasoned:
             self.reasoned = self.news = True
 

@@ -25,6 +25,7 @@ class _Completion(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     finish_reason: Any = None
+    message: msgspec.Raw = msgspec.Raw()
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -37,6 +38,14 @@ class _Body(msgspec.Struct, gc=False):
     error: Any = None
 
 
+class _Answer(msgspec.Struct, gc=False):
+    content: Any = None
+    tool_calls: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_chunk = msgspec.json.Decoder(_Completion).decode
 _SHAPE: Shape = {
@@ -48,10 +57,24 @@ _SHAPE: Shape = {
 }
 
 
+def _read_message(message: msgspec.Raw, answer: Answer) -> None:
+    """Note by what the message of a choice will be known; how it looks is the application's business."""
+    try:
+        read = _decode_answer(message)
+    except (msgspec.MsgspecError, UnicodeError):
+        return  # none, or one of another kind
+    answer.put_out({"content": read.content, "tool_calls": read.tool_calls})
+    if read.reasoning_content or read.reasoning:
+        answer.returned_reasoning = True
+
+
 def _read_delta(delta: Any, answer: Answer) -> None:
     if type(delta) is dict:
-        if delta.get("content") or delta.get("tool_calls") or delta.get("function_call") or delta.get("refusal"):
+        calls = delta.get("tool_calls")
+        if delta.get("content") or calls or delta.get("function_call") or delta.get("refusal"):
             answer.answering()
+        if calls:
+            answer.put_out({"tool_calls": calls})
         if delta.get("reasoning_content") or delta.get("reasoning"):
             answer.reasoning()
 
@@ -62,7 +85,10 @@ class ChatCompletions:
     operation: ClassVar[str] = names.CHAT
     body_first: ClassVar[bool] = False
     takes_key: ClassVar[bool] = False
-    body_shape: ClassVar[Shape] = {**_SHAPE, "choices": {"index": None, "finish_reason": None}}
+    body_shape: ClassVar[Shape] = {
+        **_SHAPE,
+        "choices": {"index": None, "finish_reason": None, "message": {"reasoning_content": None, "tool_calls": None}},
+    }
     event_shape: ClassVar[Shape] = _SHAPE
 
     def read_body(self, document: bytes, answer: Answer) -> None:
@@ -74,6 +100,7 @@ class ChatCompletions:
         answer.named(body.id, body.model)
         for choice in body.choices or ():
             answer.finished(choice.index, choice.finish_reason)
+            _read_message(choice.message, answer)
         answer.used(openai_usage(body.usage))
         if body.error and not body.choices:
             answer.failed()

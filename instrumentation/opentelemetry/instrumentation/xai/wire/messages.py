@@ -13,6 +13,8 @@ from .answer import Answer
 from .dialect import Shape
 from .usage import anthropic_usage
 
+_ABSENT = msgspec.Raw()
+
 
 class _Message(msgspec.Struct, gc=False):
     id: Any = None
@@ -21,6 +23,7 @@ class _Message(msgspec.Struct, gc=False):
     usage: Any = None
     type: Any = None
     error: Any = None
+    content: msgspec.Raw = _ABSENT
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -29,6 +32,7 @@ class _Event(msgspec.Struct, gc=False):
     delta: Any = None
     usage: Any = None
     error: Any = None
+    content_block: Any = None
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
@@ -40,7 +44,24 @@ _COUNTS = (
     "output_tokens",
     "cost_in_usd_ticks",
 )
-_BODY: Shape = dict.fromkeys(_Message.__struct_fields__)
+_decode_blocks = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_BODY: Shape = {**dict.fromkeys(_Message.__struct_fields__), "content": {"type": None, "id": None}}
+
+
+def _read_blocks(content: msgspec.Raw, answer: Answer) -> None:
+    """Note by what the blocks of a message will be known when they are sent back."""
+    try:
+        blocks = _decode_blocks(content)
+    except (msgspec.MsgspecError, UnicodeError):
+        return  # none, or of another kind
+    for block in blocks:
+        _read_block(block, answer)
+
+
+def _read_block(block: Any, answer: Answer) -> None:
+    answer.put_out({"content": [block]})
+    if type(block) is dict and block.get("type") in ("thinking", "redacted_thinking"):
+        answer.returned_reasoning = True
 
 
 def _count(counts: Any, answer: Answer) -> None:
@@ -57,13 +78,14 @@ class Messages:
     body_first: ClassVar[bool] = False
     takes_key: ClassVar[bool] = False
     body_shape: ClassVar[Shape] = _BODY
-    event_shape: ClassVar[Shape] = {"type": None, "message": _BODY, "delta": None, "usage": None, "error": None}
+    event_shape: ClassVar[Shape] = {**dict.fromkeys(_Event.__struct_fields__), "message": _BODY}
 
     def read_body(self, document: bytes, answer: Answer) -> None:
         message = _decode_message(document)
         answer.named(message.id, message.model)
         answer.finished(0, message.stop_reason)
         answer.used(anthropic_usage(message.usage))
+        _read_blocks(message.content, answer)
         if message.error or message.type == "error":
             answer.failed()
 
@@ -76,6 +98,8 @@ class Messages:
                     answer.answering()
                 if event.delta.get("thinking"):
                     answer.reasoning()
+        elif kind == "content_block_start":
+            _read_block(event.content_block, answer)
         elif kind == "message_start":
             if event.message is not None:
                 answer.named(event.message.id, event.message.model)

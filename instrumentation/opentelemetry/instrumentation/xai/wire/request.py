@@ -1,4 +1,4 @@
-"""A request as it leaves: of its headers two, and its body's fields, to the facts that telemetry may know.
+"""A request as it leaves: of its headers a few, and its body's fields, to the facts that telemetry may know.
 
 The conversation id has two carriers, the header ``x-grok-conv-id`` and the body's ``prompt_cache_key``. Which of them
 routes the call depends on the endpoint; what is wrong with the way it is sent is noted here.
@@ -10,18 +10,27 @@ from .. import conventions as names
 from ..limits import LONGEST_NAME
 from ..observation import Request
 from .dialect import Dialect
-from .request_body import has_earlier_turns, parameters_of, read_request_body
+from .fingerprint import Fingerprint, Fingerprinter
+from .prompt import entries_of, has_earlier_turns
+from .request_body import parameters_of, read_request_body
 
 _CONVERSATION = b"x-grok-conv-id"
 _RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
-_SIZES = frozenset({len(_CONVERSATION), len(_RETRIES)})  # cheaper to compare than names, of which there are twenty
+_CREDENTIALS = (b"authorization", b"x-api-key")
+# cheaper to compare than names, of which there are twenty
+_SIZES = frozenset(map(len, (_CONVERSATION, _RETRIES, *_CREDENTIALS)))
 
 
 def read_request(
-    dialect: Dialect, host: str, port: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None
-) -> Request:
-    """The facts of a request, of its headers two."""
-    header_id, retries = None, b""
+    dialect: Dialect,
+    host: str,
+    port: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes | None,
+    fingerprinter: Fingerprinter | None = None,
+) -> tuple[Request, Fingerprint | None]:
+    """The facts of a request, and its fingerprint if there is somebody to make one and a body to make it of."""
+    header_id, retries, credentials = None, b"", b""
     for name, value in headers:
         if len(name) in _SIZES:
             lowered = name.lower()
@@ -29,6 +38,8 @@ def read_request(
                 header_id = value.decode("utf-8", "replace")[:LONGEST_NAME] or None
             elif lowered == _RETRIES:
                 retries = value
+            elif lowered in _CREDENTIALS and fingerprinter is not None:
+                credentials = value
     fields = read_request_body(body or b"")
     key = fields.prompt_cache_key
     body_id = key[:LONGEST_NAME] if type(key) is str and key else None
@@ -36,13 +47,14 @@ def read_request(
     if body_id is not None and (header_id is None or dialect.body_first):
         source, identity = names.SOURCE_BODY, body_id
     problems = []
-    if identity is None and has_earlier_turns(fields):
+    entries = entries_of(fields) if identity is None or fingerprinter is not None else []
+    if identity is None and has_earlier_turns(fields, entries):
         problems.append(names.PROBLEM_MISSING)
     if body_id is not None and not dialect.takes_key:
         problems.append(names.PROBLEM_WRONG_CARRIER)
     if header_id is not None and body_id is not None and header_id != body_id:
         problems.append(names.PROBLEM_CONFLICTING)
-    return Request(
+    request = Request(
         operation=dialect.operation,
         host=host,
         port=port,
@@ -54,3 +66,7 @@ def read_request(
         problems=tuple(problems),
         resend_count=int(retries[:9]) if retries.isdigit() else 0,
     )
+    if fingerprinter is None:
+        return request, None
+    route = identity if dialect.takes_key else header_id
+    return request, fingerprinter.of(fields, entries, identity, route, credentials, (host, port))

@@ -1,7 +1,6 @@
 """A request's JSON body: the fields of all generation endpoints that telemetry may know, and no prompt.
 
-The prompt itself is never decoded: at most the role of each message is looked at, to tell whether
-the conversation has earlier turns.
+The prompt itself, with tools and system, is left as the bytes that it is.
 """
 
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from .leniency import made_strict
 
 _MOST_SEQUENCES = 16
 _LARGEST = 1 << 63  # exporters have no room for more
-_ABSENT = msgspec.Raw()
-_ANSWERED = frozenset({"assistant", "tool", "function"})
+ABSENT = msgspec.Raw()
+"""Stands for a part of the prompt that the body has not."""
 
 
 class RequestBody(msgspec.Struct, gc=False):
@@ -44,17 +43,15 @@ class RequestBody(msgspec.Struct, gc=False):
     text: Any = None
     previous_response_id: Any = None
     prompt_cache_key: Any = None
-    messages: msgspec.Raw = _ABSENT
-    input: msgspec.Raw = _ABSENT
-
-
-class _Turn(msgspec.Struct, gc=False):
-    role: Any = None
-    type: Any = None
+    tool_choice: Any = None
+    tools: msgspec.Raw = ABSENT
+    system: msgspec.Raw = ABSENT
+    instructions: msgspec.Raw = ABSENT
+    messages: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
 
 
 _decode = msgspec.json.Decoder(RequestBody).decode
-_decode_turns = msgspec.json.Decoder(list[_Turn]).decode
 
 
 def read_request_body(content: bytes) -> RequestBody:
@@ -67,25 +64,6 @@ def read_request_body(content: bytes) -> RequestBody:
         return RequestBody() if strict is None else _decode(strict)
     except (msgspec.MsgspecError, RecursionError):
         return RequestBody()
-
-
-def has_earlier_turns(body: RequestBody) -> bool:
-    """Whether the prompt continues a conversation: a turn of the model is in it, or on the server."""
-    if body.previous_response_id:
-        return True
-    for turns in (body.messages, body.input):
-        if turns is not _ABSENT:
-            try:
-                if any(turn.role in _ANSWERED or _is_output(turn) for turn in _decode_turns(turns)):
-                    return True
-            except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError):
-                continue  # a plain string as input, or a list we do not understand
-    return False
-
-
-def _is_output(turn: _Turn) -> bool:
-    """Whether a Responses input item is something the model has put out before."""
-    return turn.role is None and turn.type is not None and turn.type != "message"
 
 
 def _real(value: Any) -> float | None:

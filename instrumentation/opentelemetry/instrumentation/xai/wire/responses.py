@@ -26,6 +26,13 @@ class _Response(msgspec.Struct, gc=False):
     error: Any = None
     incomplete_details: Any = None
     prompt_cache_key: Any = None
+    output: msgspec.Raw = _ABSENT
+
+
+class _Item(msgspec.Struct, gc=False):
+    type: Any = None
+    call_id: Any = None
+    content: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -37,7 +44,8 @@ class _Event(msgspec.Struct, gc=False):
 
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
-_BODY: Shape = dict.fromkeys(_Response.__struct_fields__)
+_decode_output = msgspec.json.Decoder(list[_Item]).decode
+_BODY: Shape = {**dict.fromkeys(_Response.__struct_fields__), "output": {"type": None, "call_id": None}}
 _UNEVENTFUL = re.compile(rb'\{"type":"response\.(?:in_progress|[a-z_]+\.(?!delta")[a-z_]+)"').match
 """Events that tell nothing we want, and may repeat the whole answer: known by how they start, and not decoded."""
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.done"})
@@ -48,6 +56,19 @@ def _finish_reason(response: _Response) -> Any:
     if response.status == "incomplete" and type(response.incomplete_details) is dict:
         return response.incomplete_details.get("reason") or response.status
     return response.status if response.status in ("completed", "incomplete", "cancelled") else None
+
+
+def _read_output(output: msgspec.Raw, answer: Answer) -> None:
+    """Note by what the items of a response will be known when they are sent back."""
+    try:
+        items = _decode_output(output)
+    except (msgspec.MsgspecError, UnicodeError):
+        return  # none, or of another kind
+    for item in items:
+        if item.type == "reasoning":
+            answer.returned_reasoning = True
+        else:
+            answer.put_out({"content": item.content, "call_id": item.call_id})
 
 
 class Responses:
@@ -65,6 +86,7 @@ class Responses:
         answer.conversed(response.prompt_cache_key)
         answer.finished(0, _finish_reason(response))
         answer.used(openai_usage(response.usage))
+        _read_output(response.output, answer)
         if response.error or response.status == "failed":
             answer.failed()
 

@@ -50,7 +50,17 @@ def openai_usage(counts: Any) -> Usage | None:
         reasoning,
         _count(get("cost_in_usd_ticks")) or None,  # xAI: 0 means unbilled or unreported
         _modalities(split, input_tokens),
+        *_tools_on_server(counts),
     )
+
+
+def _tools_on_server(counts: dict[str, Any]) -> tuple[bool, int | None]:
+    """Whether tools ran on the server, and the input of the last turn there."""
+    details, context = counts.get("server_side_tool_usage_details"), counts.get("context_details")
+    used = [counts.get("num_server_side_tools_used"), *(details.values() if type(details) is dict else ())]
+    if not any(_count(number) for number in used):
+        return False, None
+    return True, _count(context.get("input_tokens")) if type(context) is dict else None
 
 
 def _by_total(total: int | None, prompt: int, completion: int, cached: int, reasoning: int) -> tuple[int, int]:

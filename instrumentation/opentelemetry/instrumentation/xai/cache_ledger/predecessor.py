@@ -1,0 +1,180 @@
+"""Which request a new one continues: the predecessor, fixed when the request is issued.
+
+The longest chain of equal entries decides. Model, tools and system are only compared, never searched by, since all
+conversations of an application may share them. A chain that diverges is an edited one if something returns after
+the divergence that only this conversation can have put there (an answer, a tool call's id), or if the id is the same
+and a turn of the model follows; else it is a fork, which continues the deepest answered request in the shared part. In
+doubt between an edit and a fork, a fork; in doubt about a baseline, none.
+"""
+
+from typing import NamedTuple
+
+from .. import conventions as names
+from ..wire.fingerprint import Fingerprint
+from ..wire.prompt import COMPACTION, RESULT
+from .conversations import MOST_ALIKE, Baseline, Conversation, Conversations, Match, is_output
+
+_SHORT = 64
+"""Bytes of an entry below which several conversations may well have the same one."""
+_LONG_RUN = 3
+_LONG_RUN_BYTES = 128
+
+
+class Predecessor(NamedTuple):
+    """What is known of the request before."""
+
+    baseline: Baseline | None
+    """The answered request that the new one continues, if there is one that can be relied on."""
+    reason: str | None = None
+    """Why there is no baseline."""
+    match: Match | None = None
+    """The conversation that the new request belongs to, or beside."""
+    edited: bool = False
+    """Whether the new request has other entries in the place of some of the baseline's."""
+    shared: int = 0
+    """How many of the first entries mean the same."""
+
+
+def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
+    """Find what a request continues."""
+    if fingerprint.previous:
+        baseline = conversations.by_response(fingerprint.previous)
+        known = baseline is not None and baseline.tokens >= 0
+        return Predecessor(baseline, None) if known else Predecessor(None, names.NO_BASELINE)
+    absent = names.NO_BASELINE if fingerprint.continues else names.FIRST_REQUEST
+    match = _best_match(conversations, fingerprint)
+    if match is None:
+        return Predecessor(None, absent)
+    conversation = match.conversation
+    shared = _shared_meaning(match, fingerprint)
+    last = conversation.last()
+    if last is not None and last.length > shared and _is_edited(conversation, shared, fingerprint):
+        rounds = _rounds(fingerprint, 0) - _rounds_of(conversation, last.length)
+        if last.tokens < 0 or rounds > 1:
+            return Predecessor(None, absent, match, shared=shared)
+        return Predecessor(last, None, match, True, shared)
+    baseline = conversation.deepest(shared, fingerprint.setting)
+    depth = 0 if baseline is None else baseline.length
+    if any(depth < flight.length <= shared for flight in conversation.in_flight):
+        return Predecessor(None, names.CONCURRENT, match, shared=shared)
+    if baseline is not None:
+        rounds = _rounds(fingerprint, depth)
+        if rounds > 1 and rounds - conversation.asked_between(depth, shared) > 1:
+            baseline = None
+    return Predecessor(baseline, None if baseline is not None else absent, match, False, shared)
+
+
+def _best_match(conversations: Conversations, fingerprint: Fingerprint) -> Match | None:
+    identity, system = fingerprint.setting.identity, fingerprint.setting.system.raw
+    matches = conversations.by_chain(fingerprint)
+    if len(matches) == 1 and matches[0].shared == len(matches[0].conversation):
+        setting = matches[0].conversation.setting
+        if not identity or (setting is not None and setting.identity == identity):
+            return matches[0]  # what nearly every request of a conversation finds
+
+    def preference(match: Match) -> tuple[int, bool, bool, int]:
+        setting = match.conversation.setting
+        return (
+            _shared_meaning(match, fingerprint),
+            bool(identity) and identity in match.conversation.identities,
+            setting is not None and setting.system.raw == system,
+            match.conversation.touched,
+        )
+
+    candidates = {id(match.conversation): match for match in matches}
+    of_identity = conversations.by_identity(fingerprint) if identity else []
+    candidates.update({id(match.conversation): match for match in of_identity if match.shared})
+    best = max(candidates.values(), key=preference, default=None)
+    if best is None or best.shared < len(best.conversation):
+        tail = conversations.by_tail(fingerprint)
+        if tail is not None and tail.match.conversation is not (best and best.conversation):
+            score = _shared_meaning(tail.match, fingerprint)
+            score = max(score, tail.run + min(score, tail.start))
+            if _is_telling(tail.match.conversation, tail.run, identity) and (
+                best is None or score > preference(best)[0]
+            ):
+                return tail.match
+    if best is not None:
+        return None if _is_ambiguous(best, matches, fingerprint) else best
+    if fingerprint.continues and of_identity:
+        return max(
+            of_identity, key=lambda match: (_returning(match.conversation, 0, fingerprint), match.conversation.touched)
+        )
+    return None
+
+
+def _is_ambiguous(best: Match, alike: list[Match], fingerprint: Fingerprint) -> bool:
+    """Whether several conversations began alike, and nothing tells which of them a request belongs to."""
+    setting, identity = best.conversation.setting, fingerprint.setting.identity
+    if setting is None or len(alike) < 2 or identity in best.conversation.identities:
+        return False
+    if identity and setting.identity:
+        return True
+    return len(alike) >= MOST_ALIKE and setting.system.raw != fingerprint.setting.system.raw
+
+
+def _is_telling(conversation: Conversation, run: int, identity: int) -> bool:
+    """Whether so many entries in a row at a conversation's end are enough to know it by."""
+    if (identity and identity in conversation.identities) or run >= _LONG_RUN:
+        return True
+    return sum(conversation.sizes[len(conversation) - run :]) >= _LONG_RUN_BYTES
+
+
+def _shared_meaning(match: Match, fingerprint: Fingerprint) -> int:
+    """How many of the first entries mean the same, whatever their bytes."""
+    conversation, shared = match
+    most = min(len(conversation), len(fingerprint))
+    while shared < most:
+        entry = fingerprint.entry(shared)
+        if (
+            not entry.canonical
+            or entry.canonical != conversation.canonicals[shared]
+            or entry.kind != conversation.kind(shared)
+        ):
+            break
+        shared += 1
+    return shared
+
+
+def _is_edited(conversation: Conversation, shared: int, fingerprint: Fingerprint) -> bool:
+    """Whether a request that diverges after ``shared`` entries is the same conversation, edited, and no fork of it."""
+    identity = fingerprint.setting.identity
+    same = bool(identity) and identity in conversation.identities
+    entries = fingerprint.tail(shared)
+    if entries and entries[0].kind == COMPACTION and (same or not identity):
+        return True
+    if same:
+        place = 0
+        while place < len(entries) and is_output(entries[place].kind):
+            place += 1
+        if any(is_output(entry.kind) for entry in entries[place + 1 :]):
+            return True
+    elsewhere = bool(identity) and bool(conversation.identities) and not same
+    if _returning(conversation, shared, fingerprint, _SHORT if elsewhere else 0):
+        return True
+    return bool(conversation.marks) and not conversation.marks.isdisjoint(fingerprint.marks(shared))
+
+
+def _returning(conversation: Conversation, shared: int, fingerprint: Fingerprint, least: int = 0) -> int:
+    """How many of the model's and the tools' entries after the first ``shared`` a request has after these too."""
+    known = {
+        canonical
+        for place, canonical in enumerate(conversation.canonicals[shared:], shared)
+        if conversation.kind(place) >= RESULT and canonical and conversation.sizes[place] >= least
+    }
+    if not known:
+        return 0
+    return len(known.intersection([entry.canonical for entry in fingerprint.tail(shared) if entry.kind >= RESULT]))
+
+
+def _rounds(fingerprint: Fingerprint, start: int) -> int:
+    """How often the model has spoken, from an entry on."""
+    return _times([is_output(entry.kind) for entry in fingerprint.tail(start)])
+
+
+def _rounds_of(conversation: Conversation, stop: int) -> int:
+    return _times([is_output(conversation.kind(place)) for place in range(stop)])
+
+
+def _times(outputs: list[bool]) -> int:
+    return sum(1 for place, output in enumerate(outputs) if output and not (place and outputs[place - 1]))

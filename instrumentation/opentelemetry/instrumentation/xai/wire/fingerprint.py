@@ -1,0 +1,341 @@
+"""A prompt as keyed digests, in prompt order: by them two prompts are compared, and nothing can be read from them.
+
+Theory. A prompt is a *head* (model, tools, system), which all conversations of an application may share, and a *chain*
+of entries, which is the conversation. The head's parts are digested whole and looked at closely once for each that is
+new. Each entry has a digest of its bytes as sent (raw) and, read only where it decides something, one of what it
+means (canonical): without white space, escapes, the order of keys, and reasoning. ``chain[i]`` stands for the entries
+up to and with ``i``.
+
+Digests are Python's own 64-bit SipHash over a random key and the content: keyed twice, and ten times as fast as what is
+made to withstand more. They never leave the process, and whoever could read them here could read the prompts as well.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .leniency import made_strict
+from .prompt import COMPACTION, INPUT, OUTPUT, REASONING, RESULT, SYSTEM, has_earlier_turns, kind, kind_of
+from .request_body import ABSENT, RequestBody
+
+_KEY = secrets.token_bytes(16)
+_MOST_READ = 24
+"""Entries new to a conversation that are read closely; of more, as when a process starts, only the last."""
+_MOST_PARTS = 512
+_NOTHING = 0
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details")
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+_CHOICES_BY_DEFAULT = (None, "auto", {"type": "auto"})
+
+_decode = msgspec.json.Decoder().decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def digest(content: bytes | msgspec.Raw) -> int:
+    """The keyed digest of bytes."""
+    return hash(_KEY + content)
+
+
+def digest_of_text(text: str) -> int:
+    """The keyed digest of a text."""
+    return hash(_KEY + text.encode("utf-8", "surrogatepass"))
+
+
+class Part(NamedTuple):
+    """Tools or system of a prompt: digests of the whole, and of each element."""
+
+    raw: int
+    size: int
+    """Bytes."""
+    raws: tuple[int, ...]
+    canonicals: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+NO_PART = Part(_NOTHING, 0, (), (), ())
+
+
+class Setting(NamedTuple):
+    """All of a request that its conversation may share with others."""
+
+    model: str | None
+    tools: Part
+    system: Part
+    parameters: int
+    identity: int
+    """Digest of the conversation id; 0 where there is none."""
+    route: int
+    """The same, where it is in a carrier that routes the call."""
+    credentials: int
+    endpoint: tuple[str, int]
+
+
+class Entry(NamedTuple):
+    """One entry, read closely."""
+
+    canonical: int
+    kind: int
+    reasoned: bool
+    """Whether it holds reasoning, which the canonical digest leaves out."""
+
+
+class Fingerprint:
+    """A request's prompt in digests. Keeps the body until ``forget``."""
+
+    __slots__ = ("_body", "_entries", "_read", "chain", "continues", "offset", "previous", "raws",
+                 "setting", "sizes")  # fmt: skip
+
+    def __init__(self, body: RequestBody, entries: list[msgspec.Raw], setting: Setting, offset: int) -> None:
+        self.setting = setting
+        self.offset = offset
+        """How many entries of the system stand before the chain."""
+        self.previous = digest_of_text(body.previous_response_id) if _is_text(body.previous_response_id) else _NOTHING
+        """Digest of the id of the response that this one continues; 0 where there is none."""
+        self._entries = entries[offset:] if offset else entries
+        self._read: dict[int, Entry] = {}
+        key, raws, sizes, chain, link = _KEY, [], [], [], _NOTHING
+        for entry in self._entries:
+            keyed = key + entry
+            raw = hash(keyed)
+            link = hash((link, raw))
+            raws.append(raw)
+            sizes.append(len(keyed) - 16)
+            chain.append(link)
+        self.raws: list[int] = raws
+        self.sizes: list[int] = sizes
+        self.chain: list[int] = chain
+        self._body = body
+        self.continues = not entries or has_earlier_turns(body, self._entries)
+        """Whether the prompt has earlier turns, or may have: it may be one that we cannot read."""
+
+    def __len__(self) -> int:
+        return len(self.raws)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} entries>"
+
+    def entry(self, index: int) -> Entry:
+        """One entry of the chain, read closely."""
+        known = self._read.get(index)
+        if known is None:
+            known = self._read[index] = read_entry(self._entries[index])
+        return known
+
+    def tail(self, start: int) -> list[Entry]:
+        """The entries from ``start`` on; of the many that a prompt unseen so far may have, the last read closely."""
+        bound = len(self) - _MOST_READ
+        if start >= bound:
+            return [self.entry(index) for index in range(start, len(self))]
+        skipped = [Entry(_NOTHING, _glimpsed(entry), False) for entry in self._entries[start:bound]]
+        return skipped + [self.entry(index) for index in range(bound, len(self))]
+
+    def marks(self, start: int) -> set[int]:
+        """By what an answer would be known among the entries from ``start`` on."""
+        found: set[int] = set()
+        for entry in self._entries[start:][-_MOST_READ:]:
+            found.update(marks_of(_decoded(entry)))
+        return found
+
+    def marks_at(self, index: int) -> list[int]:
+        """By what an answer would be known in one entry."""
+        return marks_of(_decoded(self._entries[index])) if index < len(self) else []
+
+    def has_compaction(self) -> bool:
+        """Whether a compaction item stands in the prompt."""
+        return b'"compaction"' in bytes(self._body.input) and any(
+            kind_of(entry) == COMPACTION for entry in self._entries
+        )
+
+    def forget(self) -> None:
+        """Let go of the body, of which only the digests are needed from here on."""
+        self._entries = []
+        self._read = {}
+        self._body = RequestBody()
+
+
+class Fingerprinter:
+    """Makes fingerprints, and remembers the parts that it has met."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, Part] = {}
+
+    def of(
+        self,
+        body: RequestBody,
+        entries: list[msgspec.Raw],
+        identity: str | None,
+        route: str | None,
+        credentials: bytes,
+        endpoint: tuple[str, int],
+    ) -> Fingerprint:
+        """The fingerprint of a request."""
+        offset = 0
+        for entry in entries:
+            if kind_of(entry) != SYSTEM:
+                break
+            offset += 1
+        of_system: list[msgspec.Raw] = [part for part in (body.system, body.instructions) if _is_there(part)]
+        system = self._part(of_system + entries[:offset]) if of_system or offset else NO_PART
+        setting = Setting(
+            body.model if type(body.model) is str else None,
+            self._tools(body.tools) if _is_there(body.tools) else NO_PART,
+            system,
+            _parameters(body),
+            digest_of_text(identity) if identity else _NOTHING,
+            digest_of_text(route) if route else _NOTHING,
+            digest(credentials) if credentials else _NOTHING,
+            endpoint,
+        )
+        return Fingerprint(body, entries, setting, offset)
+
+    def _tools(self, tools: msgspec.Raw) -> Part:
+        whole = digest(tools)
+        part = self._parts.get(whole)
+        if part is None:
+            try:
+                elements = _decode_list(tools)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                elements = [tools]
+            part = self._keep(whole, _part(whole, elements) if elements else NO_PART)
+        return part
+
+    def _part(self, elements: list[msgspec.Raw]) -> Part:
+        whole = digest(elements[0]) if len(elements) == 1 else hash(tuple([digest(element) for element in elements]))
+        part = self._parts.get(whole)
+        return self._keep(whole, _part(whole, elements)) if part is None else part
+
+    def _keep(self, whole: int, part: Part) -> Part:
+        if len(self._parts) >= _MOST_PARTS:  # the oldest half goes, which is dearer than one and comes once in a while
+            for old in list(self._parts)[: _MOST_PARTS // 2]:
+                self._parts.pop(old, None)
+        self._parts[whole] = part
+        return part
+
+
+def _part(whole: int, elements: list[msgspec.Raw]) -> Part:
+    return Part(
+        whole,
+        sum(len(bytes(element)) for element in elements),
+        tuple([digest(element) for element in elements]),
+        tuple([_canonical(_decoded(element)) for element in elements]),
+        tuple([len(bytes(element)) for element in elements]),
+    )
+
+
+def _is_there(part: msgspec.Raw) -> bool:
+    return part is not ABSENT and bytes(part) != b"null"
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str and bool(value)
+
+
+def _parameters(body: RequestBody) -> int:
+    """Digest of the fields that may stand before the conversation in the prompt; what is the default is absent."""
+    text, reasoning = body.text, body.reasoning
+    format_ = body.response_format or (text.get("format") if type(text) is dict else None)
+    effort = body.reasoning_effort or (reasoning.get("effort") if type(reasoning) is dict else None)
+    choice = body.tool_choice
+    if format_ is None and effort is None and choice is None:
+        return _NOTHING
+    if format_ == {"type": "text"}:
+        format_ = None
+    if choice in _CHOICES_BY_DEFAULT:
+        choice = None
+    if format_ is None and effort is None and choice is None:
+        return _NOTHING
+    return digest(_encode((format_, effort, choice)))
+
+
+def read_entry(entry: msgspec.Raw) -> Entry:
+    """Read one entry closely."""
+    value = _decoded(entry)
+    if type(value) is not dict:
+        return Entry(_canonical(value), INPUT, False)
+    kind_ = kind(value.get("role"), value.get("type"))
+    reasoned = kind_ == REASONING
+    if kind_ == OUTPUT:
+        for name in _REASONING:
+            reasoned = bool(value.pop(name, None)) or reasoned
+        content = value.get("content")
+        if type(content) is list:
+            kept = [block for block in content if type(block) is not dict or block.get("type") not in _THINKING]
+            reasoned = reasoned or len(kept) < len(content)
+            value["content"] = kept
+    return Entry(_canonical(value), kind_, reasoned)
+
+
+def _canonical(value: Any) -> int:
+    """Digest of what a value means: whatever else has the same keys and values has the same."""
+    if type(value) is dict:
+        if value.get("type") == "message":
+            del value["type"]
+        arguments = value.get("arguments")
+        if type(arguments) is str:
+            value["arguments"] = _parsed(arguments)
+        calls = value.get("tool_calls")
+        if type(calls) is list:
+            for call in calls:
+                function = call.get("function") if type(call) is dict else None
+                if type(function) is dict and type(function.get("arguments")) is str:
+                    function["arguments"] = _parsed(function["arguments"])
+        for name in [name for name, member in value.items() if member is None]:
+            del value[name]  # null is as good as absent
+    try:
+        return digest(_encode(value))
+    except (TypeError, ValueError, UnicodeError, RecursionError):
+        return _NOTHING
+
+
+def _parsed(arguments: str) -> Any:
+    """The arguments of a tool call, which are JSON within a string."""
+    try:
+        return _decode(arguments)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return arguments
+
+
+def _decoded(entry: msgspec.Raw) -> Any:
+    try:
+        return _decode(entry)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        strict = made_strict(bytes(entry))
+    try:
+        return None if strict is None else _decode(strict)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _glimpsed(entry: msgspec.Raw) -> int:
+    """The kind of an entry by how it starts, which is right for all that is written in the usual order."""
+    start = bytes(entry)[:40]
+    return OUTPUT if b'"assistant"' in start else RESULT if b'"tool"' in start else INPUT
+
+
+def marks_of(value: Any) -> list[int]:
+    """By what an answer is known when it is sent back: digests of its texts, and of the ids of its tool calls."""
+    marks: list[int] = []
+    if isinstance(value, Mapping):
+        _mark(value.get("content"), marks)
+        for name in ("call_id", "tool_call_id", "tool_use_id"):
+            _mark(value.get(name), marks)
+        calls = value.get("tool_calls")
+        for call in calls if type(calls) is list else ():
+            if isinstance(call, Mapping):
+                _mark(call.get("id"), marks)
+    return marks
+
+
+def _mark(value: Any, marks: list[int]) -> None:
+    if type(value) is str:
+        if value:
+            marks.append(digest_of_text(value))
+    elif type(value) is list:
+        for block in value:
+            if isinstance(block, Mapping):
+                _mark(block.get("text"), marks)
+                if block.get("type") in ("tool_use", "tool_result"):
+                    _mark(block.get("id") or block.get("tool_use_id"), marks)
