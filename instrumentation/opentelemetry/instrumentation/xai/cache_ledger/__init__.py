@@ -65,7 +65,7 @@ class CacheLedger:
             flight = Flight(len(fingerprint))
             if conversation is not None:
                 flight.belongs_to(conversation)
-        inquiry = Inquiry(self, standing, flight, sum(fingerprint.sizes))
+        inquiry = Inquiry(self, standing, flight, fingerprint.size(0))
         fingerprint.forget()
         return inquiry
 

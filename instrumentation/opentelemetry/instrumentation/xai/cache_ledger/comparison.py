@@ -43,7 +43,7 @@ def change(predecessor: Predecessor, baseline: Baseline, fingerprint: Fingerprin
     reason, place = found
     kept = 0.0
     if predecessor.match is not None and place < baseline.length:
-        kept = (head + sum(predecessor.match.conversation.sizes[:place])) / whole
+        kept = (head + predecessor.match.conversation.size(0, place)) / whole
     return Change(reason, names.SECTION_MESSAGES, fingerprint.offset + place, kept)
 
 
@@ -113,7 +113,7 @@ def _edited(conversation: Conversation, place: int, count: int, fingerprint: Fin
     rests = (old[start:] for start in range(1, len(old)))
     if any(rest == new[: len(rest)] for rest in rests) or _is_answer(conversation, fingerprint, place):
         return names.HISTORY_TRUNCATED
-    if len(new) < len(old) and sum(fingerprint.sizes[place:]) < _SHRUNK * sum(conversation.sizes[place:count]):
+    if len(new) < len(old) and fingerprint.size(place) < _SHRUNK * conversation.size(place, count):
         return names.COMPACTED
     return names.HISTORY_EDITED
 

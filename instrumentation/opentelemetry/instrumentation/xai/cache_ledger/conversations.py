@@ -15,13 +15,14 @@ from bisect import bisect_right
 from collections import OrderedDict
 from typing import NamedTuple
 
-from ..wire.fingerprint import Fingerprint, Setting
+from ..wire.fingerprint import MOST_READ, Fingerprint, Setting
 from ..wire.prompt import OUTPUT, REASONING
 
 MOST_ALIKE = 64
 """Conversations that are kept for one beginning, and looked through."""
 _MOST_OF_ONE_ID = 8
 _MOST_IDS = 4
+_MOST_READ_AGAIN = 4
 _MOST_UNANSWERED = 8
 _POSITIONS = tuple(sorted({1 << power for power in range(24)} | {3 << power for power in range(23)}))
 """At how many entries from the beginning a conversation can be found, beside its end."""
@@ -90,13 +91,33 @@ class Baseline(NamedTuple):
 class Conversation:
     """One chain that has grown, and its answered requests."""
 
-    __slots__ = ("_counts", "_ended", "_flags", "_settings", "_tokens", "canonicals", "cost", "identities", "in_flight",
-                 "keys", "kinds", "losses", "marks", "raws", "sizes", "tail_key", "touched", "unanswered")  # fmt: skip
+    __slots__ = (
+        "_counts",
+        "_ended",
+        "_flags",
+        "_settings",
+        "_tokens",
+        "canonicals",
+        "cost",
+        "ends",
+        "identities",
+        "in_flight",
+        "keys",
+        "kinds",
+        "losses",
+        "marks",
+        "raws",
+        "tail_key",
+        "touched",
+        "unanswered",
+        "unread",
+    )
 
     def __init__(self) -> None:
         self.raws = array("q")
         self.canonicals = array("q")
-        self.sizes = array("I")
+        self.ends = array("Q")
+        """How many bytes there are up to the end of each entry."""
         self.kinds = bytearray()
         self._counts = array("I")
         self._tokens = array("q")
@@ -113,6 +134,8 @@ class Conversation:
         self.identities: list[int] = []
         """The last conversation ids that it had, by their digests."""
         self.tail_key = 0
+        self.unread = 0
+        """Of how many of the first entries, at the most, the meaning is not known yet."""
         self.touched = 0
         self.cost = 0
 
@@ -127,6 +150,11 @@ class Conversation:
         """Of the last answered request."""
         return self._settings[-1] if self._settings else None
 
+    def size(self, start: int, stop: int) -> int:
+        """Bytes of the entries from one to before another."""
+        ends = self.ends
+        return (ends[stop - 1] if stop else 0) - (ends[start - 1] if start else 0)
+
     def kind(self, index: int) -> int:
         """Of which kind an entry is."""
         return self.kinds[index] & ~_REASONED
@@ -140,8 +168,9 @@ class Conversation:
         other = Conversation()
         other.raws = self.raws[:shared]
         other.canonicals = self.canonicals[:shared]
-        other.sizes = self.sizes[:shared]
+        other.ends = self.ends[:shared]
         other.kinds = self.kinds[:shared]
+        other.unread = min(self.unread, shared)
         turns = sum(1 for count in self._counts if count <= meaning)
         other._counts = self._counts[:turns]
         other._tokens = self._tokens[:turns]
@@ -158,10 +187,27 @@ class Conversation:
         """Append the entries that a request has beyond this chain."""
         start = len(self)
         self.raws.extend(fingerprint.raws[start:])
-        self.sizes.extend(fingerprint.sizes[start:])
-        for entry in fingerprint.tail(start):
+        self.ends.extend(fingerprint.ends[start:])
+        if self.unread:
+            self._read_more(fingerprint, min(start, self.unread))
+        unread = len(fingerprint) - start - MOST_READ
+        if unread > 0:
+            self.canonicals.frombytes(bytes(unread * self.canonicals.itemsize))
+            self.kinds.extend(bytes(unread))
+            self.unread = start = start + unread
+        for index in range(start, len(fingerprint)):
+            entry = fingerprint.entry(index)
             self.canonicals.append(entry.canonical)
             self.kinds.append(entry.kind | _REASONED if entry.reasoned else entry.kind)
+
+    def _read_more(self, fingerprint: Fingerprint, stop: int) -> None:
+        """Read some of the entries that came when there were too many, now that they have come again."""
+        start = max(stop - _MOST_READ_AGAIN, 0)
+        for index in range(start, stop):
+            entry = fingerprint.entry(index)
+            self.canonicals[index] = entry.canonical
+            self.kinds[index] = entry.kind | _REASONED if entry.reasoned else entry.kind
+        self.unread = start
 
     def answered(self, count: int, setting: Setting, tokens: int, ended: int, reasoned: bool) -> None:
         """Note that a request of that many entries has been answered."""
@@ -186,6 +232,11 @@ class Conversation:
         self.in_flight = tuple([other for other in self.in_flight if other is not flight])
         if not answered and flight.length not in self.unanswered:
             self.unanswered = (*self.unanswered[-_MOST_UNANSWERED + 1 :], flight.length)
+
+    @property
+    def last_length(self) -> int:
+        """Entries of the longest answered request."""
+        return self._counts[-1] if self._counts else 0
 
     def last(self) -> Baseline | None:
         """The answered request that is the longest."""
@@ -213,7 +264,7 @@ class Conversation:
             self._tokens[place],
             self._ended[place],
             count,
-            sum(self.sizes[:count]),
+            self.ends[count - 1] if count else 0,
             self.losses,
             bool(self._flags[place]),
         )
@@ -273,6 +324,7 @@ class Conversations:
         self._by_identity: dict[int, list[Conversation]] = {}
         self._by_tail: dict[int, Conversation] = {}
         self._by_response: OrderedDict[int, Baseline] = OrderedDict()
+        self._tidied = 0
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -298,15 +350,15 @@ class Conversations:
 
     def by_tail(self, fingerprint: Fingerprint) -> Tail | None:
         """A conversation of which the last two entries, or the only one, stand in a request, whatever else does."""
-        entries = fingerprint.tail(0)
-        for place in range(len(entries) - 1, -1, -1):
-            conversation = self._by_tail.get(
-                _tail_key(entries[place - 1].canonical if place else 0, entries[place].canonical)
-            )
-            if conversation is not None and entries[place].canonical:
+        last = len(fingerprint) - 1
+        for place in range(last, max(last - MOST_READ, -1), -1):
+            canonical = fingerprint.entry(place).canonical
+            before = fingerprint.entry(place - 1).canonical if place else 0
+            conversation = self._by_tail.get(hash((before, canonical)))
+            if conversation is not None and canonical:
                 canonicals, run = conversation.canonicals, 0
-                length = len(canonicals)
-                while run <= place and run < length and canonicals[length - 1 - run] == entries[place - run].canonical:
+                most = min(place + 1, len(canonicals))
+                while run < most and canonicals[-1 - run] == fingerprint.entry(place - run).canonical:
                     run += 1
                 return Tail(Match(conversation, _shared(conversation, fingerprint, 0)), place + 1 - run, run)
         return None
@@ -321,7 +373,8 @@ class Conversations:
             self.bytes += _BYTES_OF_RESPONSE
         self._by_response[response] = baseline
         self._by_response.move_to_end(response)
-        self.tidy(baseline.ended)
+        if len(self._by_response) > 2 * self._most or self.bytes > self._most_bytes:
+            self.tidy(baseline.ended)
 
     def enter(
         self, fingerprint: Fingerprint, match: Match | None, meaning: int, moment: int, *, continues: bool
@@ -346,7 +399,12 @@ class Conversations:
         self._all[id(conversation)] = conversation
         self._all.move_to_end(id(conversation))
         self.bytes += conversation.weigh()
-        self.tidy(moment)
+        if (
+            len(self._all) > self._most
+            or self.bytes > self._most_bytes
+            or moment > self._tidied + self._lifetime // 100
+        ):
+            self.tidy(moment)
         return conversation
 
     def weighed(self, conversation: Conversation) -> None:
@@ -356,7 +414,7 @@ class Conversations:
 
     def tidy(self, moment: int) -> None:
         """Let go of what is too old or too much."""
-        oldest = moment - self._lifetime
+        oldest, self._tidied = moment - self._lifetime, moment
         while self._all:
             conversation = next(iter(self._all.values()))
             if len(self._all) <= self._most and self.bytes <= self._most_bytes and conversation.touched > oldest:
@@ -402,7 +460,7 @@ class Conversations:
         if self._by_tail.get(conversation.tail_key) is conversation:
             del self._by_tail[conversation.tail_key]
         canonicals = conversation.canonicals
-        conversation.tail_key = _tail_key(canonicals[-2] if length > 1 else 0, canonicals[-1])
+        conversation.tail_key = hash((canonicals[-2] if length > 1 else 0, canonicals[-1]))
         self._by_tail[conversation.tail_key] = conversation
 
     def _identify(self, conversation: Conversation, identity: int) -> None:
@@ -427,10 +485,6 @@ def _shared(conversation: Conversation, fingerprint: Fingerprint, known: int) ->
     while known < most and raws[known] == others[known]:
         known += 1
     return known
-
-
-def _tail_key(before: int, last: int) -> int:
-    return hash((before, last, "tail"))
 
 
 def _join(table: dict[int, Conversation | list[Conversation]], key: int, conversation: Conversation) -> None:

@@ -14,6 +14,8 @@ from ..wire.fingerprint import Fingerprint
 from ..wire.prompt import COMPACTION, RESULT
 from .conversations import MOST_ALIKE, Baseline, Conversation, Conversations, Match, is_output
 
+_ONE_TURN = 2
+"""Entries that a question and the answer before it take."""
 _SHORT = 64
 """Bytes of an entry below which several conversations may well have the same one."""
 _LONG_RUN = 3
@@ -47,17 +49,17 @@ def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
         return Predecessor(None, absent)
     conversation = match.conversation
     shared = _shared_meaning(match, fingerprint)
-    last = conversation.last()
-    if last is not None and last.length > shared and _is_edited(conversation, shared, fingerprint):
-        rounds = _rounds(fingerprint, 0) - _rounds_of(conversation, last.length)
-        if last.tokens < 0 or rounds > 1:
+    if conversation.last_length > shared and _is_edited(conversation, shared, fingerprint):
+        last = conversation.last()
+        rounds = _rounds(fingerprint, 0) - _rounds_of(conversation, conversation.last_length)
+        if last is None or last.tokens < 0 or (rounds > 1 and not conversation.unread):
             return Predecessor(None, absent, match, shared=shared)
         return Predecessor(last, None, match, True, shared)
     baseline = conversation.deepest(shared, fingerprint.setting)
     depth = 0 if baseline is None else baseline.length
-    if any(depth < flight.length <= shared for flight in conversation.in_flight):
+    if conversation.in_flight and any(depth < flight.length <= shared for flight in conversation.in_flight):
         return Predecessor(None, names.CONCURRENT, match, shared=shared)
-    if baseline is not None:
+    if baseline is not None and len(fingerprint) - depth > _ONE_TURN:
         rounds = _rounds(fingerprint, depth)
         if rounds > 1 and rounds - conversation.asked_between(depth, shared) > 1:
             baseline = None
@@ -117,12 +119,14 @@ def _is_telling(conversation: Conversation, run: int, identity: int) -> bool:
     """Whether so many entries in a row at a conversation's end are enough to know it by."""
     if (identity and identity in conversation.identities) or run >= _LONG_RUN:
         return True
-    return sum(conversation.sizes[len(conversation) - run :]) >= _LONG_RUN_BYTES
+    return conversation.size(len(conversation) - run, len(conversation)) >= _LONG_RUN_BYTES
 
 
 def _shared_meaning(match: Match, fingerprint: Fingerprint) -> int:
     """How many of the first entries mean the same, whatever their bytes."""
     conversation, shared = match
+    if shared == len(conversation):
+        return shared
     most = min(len(conversation), len(fingerprint))
     while shared < most:
         entry = fingerprint.entry(shared)
@@ -160,7 +164,7 @@ def _returning(conversation: Conversation, shared: int, fingerprint: Fingerprint
     known = {
         canonical
         for place, canonical in enumerate(conversation.canonicals[shared:], shared)
-        if conversation.kind(place) >= RESULT and canonical and conversation.sizes[place] >= least
+        if conversation.kind(place) >= RESULT and canonical and conversation.size(place, place + 1) >= least
     }
     if not known:
         return 0
@@ -169,7 +173,7 @@ def _returning(conversation: Conversation, shared: int, fingerprint: Fingerprint
 
 def _rounds(fingerprint: Fingerprint, start: int) -> int:
     """How often the model has spoken, from an entry on."""
-    return _times([is_output(entry.kind) for entry in fingerprint.tail(start)])
+    return _times([is_output(fingerprint.kind(place)) for place in range(start, len(fingerprint))])
 
 
 def _rounds_of(conversation: Conversation, stop: int) -> int:

@@ -12,20 +12,23 @@ made to withstand more. They never leave the process, and whoever could read the
 
 import secrets
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
 
 from .leniency import made_strict
-from .prompt import COMPACTION, INPUT, OUTPUT, REASONING, RESULT, SYSTEM, has_earlier_turns, kind, kind_of
+from .prompt import COMPACTION, INPUT, OUTPUT, REASONING, SYSTEM, has_earlier_turns, kind, kind_of
 from .request_body import ABSENT, RequestBody
 
 _KEY = secrets.token_bytes(16)
-_MOST_READ = 24
-"""Entries new to a conversation that are read closely; of more, as when a process starts, only the last."""
+MOST_READ = 12
+"""Entries that are read closely at once. Of more, as when a process starts with a long conversation, the others are
+when they come again."""
 _MOST_PARTS = 512
 _NOTHING = 0
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details")
+_OF_TEXT = frozenset({"type", "text"})
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _CHOICES_BY_DEFAULT = (None, "auto", {"type": "auto"})
 
@@ -73,6 +76,16 @@ class Setting(NamedTuple):
     endpoint: tuple[str, int]
 
 
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What nearly all messages are."""
+
+    role: str
+    content: str
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
 class Entry(NamedTuple):
     """One entry, read closely."""
 
@@ -82,11 +95,24 @@ class Entry(NamedTuple):
     """Whether it holds reasoning, which the canonical digest leaves out."""
 
 
+_UNREAD = Entry(_NOTHING, _NOTHING, False)
+
+
 class Fingerprint:
     """A request's prompt in digests. Keeps the body until ``forget``."""
 
-    __slots__ = ("_body", "_entries", "_read", "chain", "continues", "offset", "previous", "raws",
-                 "setting", "sizes")  # fmt: skip
+    __slots__ = (
+        "_entries",
+        "_has_items",
+        "_read",
+        "chain",
+        "continues",
+        "ends",
+        "offset",
+        "previous",
+        "raws",
+        "setting",
+    )
 
     def __init__(self, body: RequestBody, entries: list[msgspec.Raw], setting: Setting, offset: int) -> None:
         self.setting = setting
@@ -96,18 +122,12 @@ class Fingerprint:
         """Digest of the id of the response that this one continues; 0 where there is none."""
         self._entries = entries[offset:] if offset else entries
         self._read: dict[int, Entry] = {}
-        key, raws, sizes, chain, link = _KEY, [], [], [], _NOTHING
-        for entry in self._entries:
-            keyed = key + entry
-            raw = hash(keyed)
-            link = hash((link, raw))
-            raws.append(raw)
-            sizes.append(len(keyed) - 16)
-            chain.append(link)
-        self.raws: list[int] = raws
-        self.sizes: list[int] = sizes
-        self.chain: list[int] = chain
-        self._body = body
+        keyed = [_KEY + entry for entry in self._entries]
+        self.raws: list[int] = list(map(hash, keyed))
+        self.ends: list[int] = list(accumulate(map(len, keyed)))
+        """How many bytes there are up to the end of each entry, the key's before each included."""
+        self.chain: list[int] = list(accumulate(self.raws, _linked))
+        self._has_items = body.messages is None
         self.continues = not entries or has_earlier_turns(body, self._entries)
         """Whether the prompt has earlier turns, or may have: it may be one that we cannot read."""
 
@@ -116,6 +136,11 @@ class Fingerprint:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries>"
+
+    def size(self, start: int) -> int:
+        """Bytes of the entries from ``start`` on."""
+        ends = self.ends
+        return (ends[-1] if ends else 0) - (ends[start - 1] if start else 0)
 
     def entry(self, index: int) -> Entry:
         """One entry of the chain, read closely."""
@@ -126,16 +151,21 @@ class Fingerprint:
 
     def tail(self, start: int) -> list[Entry]:
         """The entries from ``start`` on; of the many that a prompt unseen so far may have, the last read closely."""
-        bound = len(self) - _MOST_READ
+        stop = len(self)
+        bound = stop - MOST_READ
         if start >= bound:
-            return [self.entry(index) for index in range(start, len(self))]
-        skipped = [Entry(_NOTHING, _glimpsed(entry), False) for entry in self._entries[start:bound]]
-        return skipped + [self.entry(index) for index in range(bound, len(self))]
+            return [self.entry(index) for index in range(start, stop)]
+        return [_UNREAD] * (bound - start) + [self.entry(index) for index in range(bound, stop)]
+
+    def kind(self, index: int) -> int:
+        """Of which kind an entry of the chain is."""
+        known = self._read.get(index)
+        return kind_of(self._entries[index]) if known is None else known.kind
 
     def marks(self, start: int) -> set[int]:
         """By what an answer would be known among the entries from ``start`` on."""
         found: set[int] = set()
-        for entry in self._entries[start:][-_MOST_READ:]:
+        for entry in self._entries[start:][-MOST_READ:]:
             found.update(marks_of(_decoded(entry)))
         return found
 
@@ -144,16 +174,13 @@ class Fingerprint:
         return marks_of(_decoded(self._entries[index])) if index < len(self) else []
 
     def has_compaction(self) -> bool:
-        """Whether a compaction item stands in the prompt."""
-        return b'"compaction"' in bytes(self._body.input) and any(
-            kind_of(entry) == COMPACTION for entry in self._entries
-        )
+        """Whether a compaction item stands at the beginning of the prompt, or not far behind it."""
+        return self._has_items and any(kind_of(entry) == COMPACTION for entry in self._entries[:MOST_READ])
 
     def forget(self) -> None:
         """Let go of the body, of which only the digests are needed from here on."""
         self._entries = []
         self._read = {}
-        self._body = RequestBody()
 
 
 class Fingerprinter:
@@ -225,6 +252,10 @@ def _part(whole: int, elements: list[msgspec.Raw]) -> Part:
     )
 
 
+def _linked(link: int, raw: int) -> int:
+    return hash((link, raw))
+
+
 def _is_there(part: msgspec.Raw) -> bool:
     return part is not ABSENT and bytes(part) != b"null"
 
@@ -252,7 +283,12 @@ def _parameters(body: RequestBody) -> int:
 
 def read_entry(entry: msgspec.Raw) -> Entry:
     """Read one entry closely."""
-    value = _decoded(entry)
+    try:
+        plain = _decode_plain(entry)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        value = _decoded(entry)
+    else:
+        return Entry(_digest_of_message(plain.role, plain.content), kind(plain.role, None), False)
     if type(value) is not dict:
         return Entry(_canonical(value), INPUT, False)
     kind_ = kind(value.get("role"), value.get("type"))
@@ -266,6 +302,10 @@ def read_entry(entry: msgspec.Raw) -> Entry:
             reasoned = reasoned or len(kept) < len(content)
             value["content"] = kept
     return Entry(_canonical(value), kind_, reasoned)
+
+
+def _digest_of_message(role: str, content: str) -> int:
+    return hash((role, _KEY + content.encode("utf-8", "surrogatepass")))
 
 
 def _canonical(value: Any) -> int:
@@ -284,6 +324,13 @@ def _canonical(value: Any) -> int:
                     function["arguments"] = _parsed(function["arguments"])
         for name in [name for name, member in value.items() if member is None]:
             del value[name]  # null is as good as absent
+        content = value.get("content")
+        if type(content) is list and len(content) == 1 and type(content[0]) is dict:
+            text = content[0].get("text")
+            if type(text) is str and not content[0].keys() - _OF_TEXT:
+                value["content"] = content = text  # a text alone, however it is wrapped
+        if len(value) == 2 and type(content) is str and type(value.get("role")) is str:
+            return _digest_of_message(value["role"], content)
     try:
         return digest(_encode(value))
     except (TypeError, ValueError, UnicodeError, RecursionError):
@@ -307,12 +354,6 @@ def _decoded(entry: msgspec.Raw) -> Any:
         return None if strict is None else _decode(strict)
     except (msgspec.MsgspecError, RecursionError):
         return None
-
-
-def _glimpsed(entry: msgspec.Raw) -> int:
-    """The kind of an entry by how it starts, which is right for all that is written in the usual order."""
-    start = bytes(entry)[:40]
-    return OUTPUT if b'"assistant"' in start else RESULT if b'"tool"' in start else INPUT
 
 
 def marks_of(value: Any) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .request_body import ABSENT, RequestBody
+from .request_body import RequestBody
 
 SYSTEM: Final = 1
 INPUT: Final = 2
@@ -33,7 +33,6 @@ class _Kind(msgspec.Struct, gc=False):
 
 
 _decode_kind = msgspec.json.Decoder(_Kind).decode
-_decode_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def entries_of(body: RequestBody) -> list[msgspec.Raw]:
@@ -41,14 +40,11 @@ def entries_of(body: RequestBody) -> list[msgspec.Raw]:
 
     A plain string as ``input`` is what it stands for: one message of the user.
     """
-    for prompt in (body.messages, body.input):
-        if prompt is not ABSENT:
-            try:
-                return _decode_entries(prompt)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                continue
-    text = bytes(body.input)
-    return [msgspec.Raw(b'{"role":"user","content":%b}' % text)] if text[:1] == b'"' else []
+    if body.messages is not None:
+        return body.messages
+    if type(body.input) is str:
+        return [msgspec.Raw(b'{"role":"user","content":%b}' % msgspec.json.encode(body.input))]
+    return body.input if type(body.input) is list else []
 
 
 def kind_of(entry: msgspec.Raw) -> int:

@@ -47,11 +47,39 @@ class RequestBody(msgspec.Struct, gc=False):
     tools: msgspec.Raw = ABSENT
     system: msgspec.Raw = ABSENT
     instructions: msgspec.Raw = ABSENT
-    messages: msgspec.Raw = ABSENT
-    input: msgspec.Raw = ABSENT
+    messages: list[msgspec.Raw] | None = None
+    input: list[msgspec.Raw] | str | None = None
 
 
-_decode = msgspec.json.Decoder(RequestBody).decode
+class _OtherBody(RequestBody, gc=False):
+    """The same where a prompt is of another kind: then there is none."""
+
+    messages: Any = None
+    input: Any = None
+
+
+_decode_body = msgspec.json.Decoder(RequestBody).decode
+_decode_other = msgspec.json.Decoder(_OtherBody).decode
+
+
+def _decode(content: bytes) -> RequestBody:
+    try:
+        return _decode_body(content)
+    except msgspec.ValidationError:
+        body = _decode_other(content)
+    # read again for the rare body: of two prompts, one may be as it should
+    raw = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    messages = _entries(raw.get("messages", ABSENT))
+    body.messages = messages if type(messages) is list else None
+    body.input = _entries(raw.get("input", ABSENT))
+    return body
+
+
+def _entries(prompt: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(prompt, type=list[msgspec.Raw] | str)
+    except msgspec.MsgspecError:
+        return None
 
 
 def read_request_body(content: bytes) -> RequestBody:
