@@ -15,7 +15,7 @@ _WRONG: list[Any] = [None, [], {}, "", "x", 1, 1.5, True, -1, [1], {"type": 1}, 
 
 def has_earlier_turns(body: RequestBody) -> bool:
     """Whether the prompt of a body continues a conversation."""
-    return prompt.has_earlier_turns(body, prompt.entries_of(body))
+    return prompt.survey(body, prompt.entries_of(body))[1]
 
 
 def parameters(**fields: Any) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class Prices:
         else:
             self._started = False
 
+    @property
+    def absent(self) -> bool:
+        """Whether there is no library, so that asking is in vain."""
+        return self._owed is None and self._library is None
+
     def start(self) -> None:
         """Begin to load the library in a thread, if it is installed; another time nothing happens."""
         with self._lock:

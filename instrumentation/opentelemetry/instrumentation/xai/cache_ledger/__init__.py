@@ -65,7 +65,7 @@ class CacheLedger:
             flight = Flight(len(fingerprint))
             if conversation is not None:
                 flight.belongs_to(conversation)
-        inquiry = Inquiry(self, standing, flight, fingerprint.size(0))
+        inquiry = Inquiry(self, standing, flight, fingerprint)
         fingerprint.forget()
         return inquiry
 
@@ -96,7 +96,7 @@ class CacheLedger:
                     if flight.length == len(conversation):
                         conversation.marks = frozenset(observation.marks)
                 self._conversations.weighed(conversation)
-            if complete and observation.response_id is not None:
+            if complete and inquiry.may_be_continued_by_id and observation.response_id is not None:
                 self._conversations.responded(
                     digest_of_text(observation.response_id),
                     Baseline(setting, tokens, ended, flight.length, inquiry.size, inquiry.losses, observation.reasoned),
@@ -117,13 +117,14 @@ _UNKNOWN = frozenset({names.NO_BASELINE, names.FIRST_REQUEST})
 class Inquiry:
     """One request in the ledger: explains its answer once there is one."""
 
-    __slots__ = ("_ledger", "flight", "losses", "size", "standing")
+    __slots__ = ("_ledger", "flight", "losses", "may_be_continued_by_id", "size", "standing")
 
-    def __init__(self, ledger: CacheLedger, standing: Standing, flight: Flight, size: int) -> None:
+    def __init__(self, ledger: CacheLedger, standing: Standing, flight: Flight, fingerprint: Fingerprint) -> None:
         self._ledger = ledger
         self.standing = standing
         self.flight = flight
-        self.size = size
+        self.size = fingerprint.size(0)
+        self.may_be_continued_by_id = fingerprint.is_of_items
         baseline = standing.baseline
         if flight.conversations:
             self.losses = flight.conversations[0].losses

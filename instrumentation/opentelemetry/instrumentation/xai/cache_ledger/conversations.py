@@ -211,17 +211,19 @@ class Conversation:
 
     def answered(self, count: int, setting: Setting, tokens: int, ended: int, reasoned: bool) -> None:
         """Note that a request of that many entries has been answered."""
-        place = len(self._counts)
-        while place and self._counts[place - 1] > count:
+        counts, settings = self._counts, self._settings
+        place = len(counts)
+        while place and counts[place - 1] > count:
             place -= 1
-        if self._settings and self._settings[-1] == setting:
-            setting = self._settings[-1]  # one object for all
+        if settings and settings[-1] == setting:
+            setting = settings[-1]  # one object for all
         twin = place - 1
-        if twin >= 0 and self._counts[twin] == count and self._settings[twin] == setting:
-            place = twin  # answered again
-            for column in (self._counts, self._tokens, self._ended, self._flags, self._settings):
-                del column[place]
-        self._counts.insert(place, count)
+        if twin >= 0 and counts[twin] == count and settings[twin] == setting:  # answered again
+            self._tokens[twin] = tokens
+            self._ended[twin] = ended
+            self._flags[twin] = reasoned
+            return
+        counts.insert(place, count)
         self._tokens.insert(place, tokens)
         self._ended.insert(place, ended)
         self._flags.insert(place, reasoned)
@@ -244,13 +246,17 @@ class Conversation:
 
     def deepest(self, shared: int, setting: Setting) -> Baseline | None:
         """The longest answered request within ``shared`` entries; of several, the one most like ``setting``."""
-        place = len(self._counts) - 1
-        while place >= 0 and (self._counts[place] > shared or self._tokens[place] < 0):
+        counts = self._counts
+        place = len(counts) - 1
+        while place >= 0 and (counts[place] > shared or self._tokens[place] < 0):
             place -= 1
         if place < 0:
             return None
-        best, best_likeness = place, _likeness(self._settings[place], setting)
-        while place and self._counts[place - 1] == self._counts[best]:
+        best = place
+        if not place or counts[place - 1] != counts[place]:
+            return self._baseline(best)
+        best_likeness = _likeness(self._settings[place], setting)
+        while place and counts[place - 1] == counts[best]:
             place -= 1
             likeness = _likeness(self._settings[place], setting)
             if likeness > best_likeness and self._tokens[place] >= 0:

@@ -4,7 +4,7 @@ The span starts early, so that samplers can decide, children find their parent a
 derived from the observation at the end, from the same instants as the metrics.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -25,7 +25,8 @@ from .instruments import Instruments
 
 _FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
-_NOTHING = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0))
+# the conventions: an exchange without usage counts 0
+_NOTHING: Sequence[Increment] = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0))
 
 
 class Recorder:
@@ -72,9 +73,8 @@ class Recorder:
     def record(self, observation: Observation, verdict: CacheVerdict | None, within: Context) -> None:
         """Record the metrics of an exchange in the context of its span."""
         instruments, sets = self._destination.instruments(), self._sets.of(observation, within)
-        _count(instruments.counters, observation.usage, sets)
-        if verdict is not None:
-            instruments.counters.add(sets.ours_in_table, increments_of(observation, verdict))
+        _count(instruments.counters, observation, verdict, sets)
+        if verdict is not None and not self._prices.absent:
             self._count_money(instruments.counters, observation, verdict, sets)
         _time(instruments, observation, sets, within)
 
@@ -125,10 +125,17 @@ class Recording:
                 self._recorder.finish_span(self._span, observation, verdict, self._started)
 
 
-def _count(counters: Counters, usage: Usage | None, sets: AttributeSets) -> None:
-    if usage is None:  # the conventions: an exchange without usage counts 0
-        counters.add(sets.standard_in_table, _NOTHING)
-        return
+def _count(counters: Counters, observation: Observation, verdict: CacheVerdict | None, sets: AttributeSets) -> None:
+    usage = observation.usage
+    ours = [] if verdict is None else increments_of(observation, verdict)
+    if usage is not None and usage.cost_ticks is not None:
+        ours.append((names.COST, (), usage.cost_ticks))
+    if ours:
+        counters.add(sets.ours_in_table, ours)
+    counters.add(sets.standard_in_table, _NOTHING if usage is None else _increments_of_usage(usage))
+
+
+def _increments_of_usage(usage: Usage) -> list[Increment]:
     increments: list[Increment] = [(names.OUTPUT_TOKENS, _UNKNOWN, usage.output_tokens or 0)]
     for modality, tokens in usage.modalities:
         increments.append((names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),), tokens))
@@ -138,9 +145,7 @@ def _count(counters: Counters, usage: Usage | None, sets: AttributeSets) -> None
         increments.append((names.CACHE_READ_INPUT_TOKENS, _UNKNOWN, usage.cached_tokens))
     if usage.reasoning_tokens is not None:
         increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
-    counters.add(sets.standard_in_table, increments)
-    if usage.cost_ticks is not None:
-        counters.add(sets.ours_in_table, ((names.COST, (), usage.cost_ticks),))
+    return increments
 
 
 def _time(instruments: Instruments, observation: Observation, sets: AttributeSets, within: Context) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .leniency import made_strict
-from .prompt import COMPACTION, INPUT, OUTPUT, REASONING, SYSTEM, has_earlier_turns, kind, kind_of
+from .prompt import COMPACTION, INPUT, OUTPUT, REASONING, kind, kind_of
 from .request_body import ABSENT, RequestBody
 
 _KEY = secrets.token_bytes(16)
@@ -103,33 +103,37 @@ class Fingerprint:
 
     __slots__ = (
         "_entries",
-        "_has_items",
         "_read",
         "chain",
         "continues",
         "ends",
+        "is_of_items",
         "offset",
         "previous",
         "raws",
         "setting",
     )
 
-    def __init__(self, body: RequestBody, entries: list[msgspec.Raw], setting: Setting, offset: int) -> None:
+    def __init__(
+        self, body: RequestBody, entries: list[msgspec.Raw], setting: Setting, offset: int, *, continues: bool
+    ) -> None:
         self.setting = setting
+        self.continues = continues
+        """Whether the prompt has earlier turns, or may have: it may be one that we cannot read."""
         self.offset = offset
         """How many entries of the system stand before the chain."""
         self.previous = digest_of_text(body.previous_response_id) if _is_text(body.previous_response_id) else _NOTHING
         """Digest of the id of the response that this one continues; 0 where there is none."""
         self._entries = entries[offset:] if offset else entries
         self._read: dict[int, Entry] = {}
-        keyed = [_KEY + entry for entry in self._entries]
+        key = _KEY
+        keyed = [key + entry for entry in self._entries]
         self.raws: list[int] = list(map(hash, keyed))
         self.ends: list[int] = list(accumulate(map(len, keyed)))
         """How many bytes there are up to the end of each entry, the key's before each included."""
         self.chain: list[int] = list(accumulate(self.raws, _linked))
-        self._has_items = body.messages is None
-        self.continues = not entries or has_earlier_turns(body, self._entries)
-        """Whether the prompt has earlier turns, or may have: it may be one that we cannot read."""
+        self.is_of_items = body.messages is None
+        """Whether it is one of Responses, which a next request may continue by the response's id."""
 
     def __len__(self) -> int:
         return len(self.raws)
@@ -175,7 +179,7 @@ class Fingerprint:
 
     def has_compaction(self) -> bool:
         """Whether a compaction item stands at the beginning of the prompt, or not far behind it."""
-        return self._has_items and any(kind_of(entry) == COMPACTION for entry in self._entries[:MOST_READ])
+        return self.is_of_items and any(kind_of(entry) == COMPACTION for entry in self._entries[:MOST_READ])
 
     def forget(self) -> None:
         """Let go of the body, of which only the digests are needed from here on."""
@@ -184,39 +188,34 @@ class Fingerprint:
 
 
 class Fingerprinter:
-    """Makes fingerprints, and remembers the parts that it has met."""
+    """Makes the settings of fingerprints, and remembers the parts that it has met."""
 
     def __init__(self) -> None:
         self._parts: dict[int, Part] = {}
 
-    def of(
+    def setting(
         self,
         body: RequestBody,
-        entries: list[msgspec.Raw],
+        leading: list[msgspec.Raw],
         identity: str | None,
         route: str | None,
         credentials: bytes,
         endpoint: tuple[str, int],
-    ) -> Fingerprint:
-        """The fingerprint of a request."""
-        offset = 0
-        for entry in entries:
-            if kind_of(entry) != SYSTEM:
-                break
-            offset += 1
-        of_system: list[msgspec.Raw] = [part for part in (body.system, body.instructions) if _is_there(part)]
-        system = self._part(of_system + entries[:offset]) if of_system or offset else NO_PART
-        setting = Setting(
+    ) -> Setting:
+        """All of a request but its conversation; ``leading`` are the entries of the system that come first."""
+        if body.system is not ABSENT or body.instructions is not ABSENT:
+            leading = [part for part in (body.system, body.instructions) if _is_there(part)] + leading
+        digest_of_id = digest_of_text(identity) if identity else _NOTHING
+        return Setting(
             body.model if type(body.model) is str else None,
             self._tools(body.tools) if _is_there(body.tools) else NO_PART,
-            system,
+            self._part(leading) if leading else NO_PART,
             _parameters(body),
-            digest_of_text(identity) if identity else _NOTHING,
-            digest_of_text(route) if route else _NOTHING,
+            digest_of_id,
+            digest_of_id if route == identity else digest_of_text(route) if route else _NOTHING,
             digest(credentials) if credentials else _NOTHING,
             endpoint,
         )
-        return Fingerprint(body, entries, setting, offset)
 
     def _tools(self, tools: msgspec.Raw) -> Part:
         whole = digest(tools)

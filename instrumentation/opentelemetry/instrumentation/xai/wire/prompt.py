@@ -68,6 +68,16 @@ def kind(role: Any, type_: Any) -> int:
     return known
 
 
-def has_earlier_turns(body: RequestBody, entries: list[msgspec.Raw]) -> bool:
-    """Whether the prompt continues a conversation: a turn of the model is in it, or on the server."""
-    return bool(body.previous_response_id) or any(kind_of(entry) >= RESULT for entry in entries)
+def survey(body: RequestBody, entries: list[msgspec.Raw]) -> tuple[int, bool]:
+    """How many entries of the system come first, and whether the prompt continues a conversation.
+
+    It does if a turn of the model is in it, or on the server.
+    """
+    leading, in_front = 0, True
+    for entry in entries:
+        kind_ = kind_of(entry)
+        if kind_ >= RESULT:
+            return leading, True
+        in_front = in_front and kind_ == SYSTEM
+        leading += in_front
+    return leading, bool(body.previous_response_id)

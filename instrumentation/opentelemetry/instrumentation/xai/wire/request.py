@@ -11,7 +11,7 @@ from ..limits import LONGEST_NAME
 from ..observation import Request
 from .dialect import Dialect
 from .fingerprint import Fingerprint, Fingerprinter
-from .prompt import entries_of, has_earlier_turns
+from .prompt import entries_of, survey
 from .request_body import parameters_of, read_request_body
 
 _CONVERSATION = b"x-grok-conv-id"
@@ -47,9 +47,11 @@ def read_request(
     if body_id is not None and (header_id is None or dialect.body_first):
         source, identity = names.SOURCE_BODY, body_id
     problems = []
-    entries = entries_of(fields) if identity is None or fingerprinter is not None else []
-    if identity is None and has_earlier_turns(fields, entries):
-        problems.append(names.PROBLEM_MISSING)
+    if identity is None or fingerprinter is not None:
+        entries = entries_of(fields)
+        leading, continues = survey(fields, entries)
+        if identity is None and continues:
+            problems.append(names.PROBLEM_MISSING)
     if body_id is not None and not dialect.takes_key:
         problems.append(names.PROBLEM_WRONG_CARRIER)
     if header_id is not None and body_id is not None and header_id != body_id:
@@ -69,4 +71,5 @@ def read_request(
     if fingerprinter is None:
         return request, None
     route = identity if dialect.takes_key else header_id
-    return request, fingerprinter.of(fields, entries, identity, route, credentials, (host, port))
+    setting = fingerprinter.setting(fields, entries[:leading], identity, route, credentials, (host, port))
+    return request, Fingerprint(fields, entries, setting, leading, continues=continues or not entries)
