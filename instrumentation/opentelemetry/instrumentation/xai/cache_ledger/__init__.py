@@ -62,10 +62,7 @@ class CacheLedger:
             difference = None if baseline is None else change(predecessor, baseline, fingerprint)
             standing = Standing(fingerprint.setting, moment, fingerprint.continues, baseline, reason, difference)
             conversation = self._enter(fingerprint, predecessor, moment)
-            flight = Flight(len(fingerprint))
-            if conversation is not None:
-                flight.belongs_to(conversation)
-        inquiry = Inquiry(self, standing, flight, fingerprint)
+            inquiry = Inquiry(self, standing, fingerprint, conversation)
         fingerprint.forget()
         return inquiry
 
@@ -82,57 +79,57 @@ class CacheLedger:
         found = None
         with self._lock:
             if (usage is not None and usage.cached_tokens is not None) or complete:
-                unsupported = self._support.is_absent(setting.endpoint, setting.model)
-                found = verdict(inquiry.standing, usage, unsupported=unsupported)
-                found = self._noted(inquiry, found)
+                found = verdict(inquiry.standing, usage, self._support)
+                if found.lost and found.reason is not None:
+                    found = found.repeated_as(inquiry.losses.again(found.reason))
                 if usage is not None and usage.cached_tokens is not None:
                     self._support.learn(setting.endpoint, setting.model, usage.cached_tokens, bool(found.potential))
-            flight = inquiry.flight
             tokens = -1 if usage is None or usage.prompt_tokens is None else usage.prompt_tokens
-            for conversation in flight.conversations:
-                conversation.done(flight, answered=complete)
+            for conversation in inquiry.conversations:
+                if complete and len(conversation.in_flight) == 1:
+                    conversation.in_flight = ()  # none but this one
+                else:
+                    conversation.done(inquiry, answered=complete)
                 if complete:
-                    conversation.answered(flight.length, setting, tokens, ended, observation.reasoned)
-                    if flight.length == len(conversation):
-                        conversation.marks = frozenset(observation.marks)
-                self._conversations.weighed(conversation)
+                    if conversation.answered(inquiry.length, setting, tokens, ended, observation.reasoned):
+                        self._conversations.weighed(conversation)
+                    if inquiry.length == len(conversation.raws):
+                        conversation.marks = observation.marks
             if complete and inquiry.may_be_continued_by_id and observation.response_id is not None:
                 self._conversations.responded(
                     digest_of_text(observation.response_id),
-                    Baseline(setting, tokens, ended, flight.length, inquiry.size, inquiry.losses, observation.reasoned),
+                    Baseline(
+                        setting, tokens, ended, inquiry.length, inquiry.size, inquiry.losses, observation.reasoned
+                    ),
                 )
         return found
-
-    @staticmethod
-    def _noted(inquiry: "Inquiry", found: CacheVerdict) -> CacheVerdict:
-        """The verdict, with whether its reason came before."""
-        if not found.lost or found.reason is None:
-            return found
-        return found.repeated_as(inquiry.losses.again(found.reason))
 
 
 _UNKNOWN = frozenset({names.NO_BASELINE, names.FIRST_REQUEST})
 
 
-class Inquiry:
+class Inquiry(Flight):
     """One request in the ledger: explains its answer once there is one."""
 
-    __slots__ = ("_ledger", "flight", "losses", "may_be_continued_by_id", "size", "standing")
+    __slots__ = ("_ledger", "losses", "may_be_continued_by_id", "size", "standing")
 
-    def __init__(self, ledger: CacheLedger, standing: Standing, flight: Flight, fingerprint: Fingerprint) -> None:
+    def __init__(
+        self, ledger: CacheLedger, standing: Standing, fingerprint: Fingerprint, conversation: Conversation | None
+    ) -> None:
+        self.length = len(fingerprint.raws)
+        self.conversations = []
         self._ledger = ledger
         self.standing = standing
-        self.flight = flight
         self.size = fingerprint.size(0)
         self.may_be_continued_by_id = fingerprint.is_of_items
-        baseline = standing.baseline
-        if flight.conversations:
-            self.losses = flight.conversations[0].losses
+        if conversation is not None:
+            self.belongs_to(conversation)
+            self.losses = conversation.losses
         else:
-            self.losses = Losses() if baseline is None else baseline.losses
+            self.losses = Losses() if standing.baseline is None else standing.baseline.losses
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.flight.length} entries>"
+        return f"<{type(self).__name__} of {self.length} entries>"
 
     def explain(self, observation: Observation) -> CacheVerdict | None:
         """Why the cache was or was not used; ``None`` for an exchange that broke off before it told. Called once."""

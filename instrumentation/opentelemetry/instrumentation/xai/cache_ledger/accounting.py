@@ -1,12 +1,13 @@
 """How many tokens could have been reused, how many were, and why not the rest: arithmetic, and one order of reasons."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from .. import conventions as names
 from ..observation import CacheVerdict, Usage
 from ..wire.fingerprint import Setting
 from .comparison import Change, changed_parameters
 from .conversations import Baseline
+from .support import Support
 
 _BLOCK = 128
 """Tokens that xAI caches or does not as one: figures of current models are multiples of it."""
@@ -18,7 +19,7 @@ _IDLE_S = 600.0
 _NANOSECONDS = 1_000_000_000
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True, gc=False):
     """What is known of a request before its answer."""
 
     setting: Setting
@@ -31,7 +32,7 @@ class Standing(NamedTuple):
     change: Change | None
 
 
-def verdict(standing: Standing, usage: Usage | None, *, unsupported: bool) -> CacheVerdict:
+def verdict(standing: Standing, usage: Usage | None, support: Support) -> CacheVerdict:
     """What an answer's usage means for a request of that standing. ``repeated`` is for the ledger to say."""
     baseline = standing.baseline
     idle_s = None if baseline is None else max(standing.issued - baseline.ended, 0) / _NANOSECONDS
@@ -50,9 +51,9 @@ def verdict(standing: Standing, usage: Usage | None, *, unsupported: bool) -> Ca
     if not standing.continues and not (identity and identity == baseline.setting.identity):
         return _without_tokens(names.NOT_APPLICABLE, names.FIRST_REQUEST, None)
     outcome = names.MISSED if cached <= _FLOOR else names.PARTIAL
-    reason, change = (
-        (names.UNSUPPORTED, None) if unsupported else _reason(standing, baseline, potential, lost, idle_s or 0.0)
-    )
+    reason, change = _reason(standing, baseline, potential, lost, idle_s or 0.0)
+    if support.is_absent(standing.setting.endpoint, standing.setting.model):
+        reason, change = names.UNSUPPORTED, None
     return CacheVerdict(
         outcome,
         reason,

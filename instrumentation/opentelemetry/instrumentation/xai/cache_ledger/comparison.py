@@ -1,7 +1,8 @@
 """What differs between a request and the one that it continues: the first difference, in prompt order."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from .. import conventions as names
 from ..wire.fingerprint import Fingerprint, Part, Setting
@@ -13,7 +14,7 @@ _SHRUNK = 0.5
 """What share of its bytes a conversation must have lost to count as compacted."""
 
 
-class Change(NamedTuple):
+class Change(Struct, frozen=True, gc=False):
     """One difference, and what it leaves of the earlier prompt."""
 
     reason: str
@@ -78,7 +79,7 @@ def _change_of_messages(
 ) -> tuple[str, int] | None:
     """Why and from which entry on the chain differs."""
     if predecessor.match is not None:
-        conversation, same_bytes = predecessor.match
+        conversation, same_bytes = predecessor.match.conversation, predecessor.match.shared
         if same_bytes < min(predecessor.shared, baseline.length):  # other bytes that mean the same
             return _rewritten(conversation, same_bytes, fingerprint), same_bytes
         if predecessor.edited:
@@ -120,4 +121,4 @@ def _edited(conversation: Conversation, place: int, count: int, fingerprint: Fin
 
 def _is_answer(conversation: Conversation, fingerprint: Fingerprint, place: int) -> bool:
     """Whether the answer to the baseline stands at ``place``, and so all before it is gone."""
-    return bool(conversation.marks) and not conversation.marks.isdisjoint(fingerprint.marks_at(place))
+    return any(mark in conversation.marks for mark in fingerprint.marks_at(place))

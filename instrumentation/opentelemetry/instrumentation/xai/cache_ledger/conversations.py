@@ -13,7 +13,8 @@ Not thread-safe: the ledger has the lock.
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..wire.fingerprint import MOST_READ, Fingerprint, Setting
 from ..wire.prompt import OUTPUT, REASONING
@@ -72,7 +73,7 @@ class Flight:
             conversation.in_flight += (self,)
 
 
-class Baseline(NamedTuple):
+class Baseline(Struct, frozen=True, gc=False):
     """An answered request that another one continues."""
 
     setting: Setting
@@ -124,7 +125,7 @@ class Conversation:
         self._ended = array("q")
         self._flags = bytearray()
         self._settings: list[Setting] = []
-        self.marks: frozenset[int] = frozenset()
+        self.marks: tuple[int, ...] = ()
         """By what the last answer is known when it is sent back."""
         self.losses = Losses()
         self.in_flight: tuple[Flight, ...] = ()
@@ -209,8 +210,8 @@ class Conversation:
             self.kinds[index] = entry.kind | _REASONED if entry.reasoned else entry.kind
         self.unread = start
 
-    def answered(self, count: int, setting: Setting, tokens: int, ended: int, reasoned: bool) -> None:
-        """Note that a request of that many entries has been answered."""
+    def answered(self, count: int, setting: Setting, tokens: int, ended: int, reasoned: bool) -> bool:
+        """Note that a request of that many entries has been answered; says whether it is a further one."""
         counts, settings = self._counts, self._settings
         place = len(counts)
         while place and counts[place - 1] > count:
@@ -222,12 +223,13 @@ class Conversation:
             self._tokens[twin] = tokens
             self._ended[twin] = ended
             self._flags[twin] = reasoned
-            return
+            return False
         counts.insert(place, count)
         self._tokens.insert(place, tokens)
         self._ended.insert(place, ended)
         self._flags.insert(place, reasoned)
-        self._settings.insert(place, setting)
+        settings.insert(place, setting)
+        return True
 
     def done(self, flight: Flight, *, answered: bool) -> None:
         """Note that a request is over."""
@@ -301,14 +303,14 @@ def _likeness(one: Setting, other: Setting) -> tuple[bool, bool, bool]:
     return one.identity == other.identity, one.system.raw == other.system.raw, one.model == other.model
 
 
-class Match(NamedTuple):
+class Match(Struct, frozen=True, gc=False):
     """A conversation that a request may continue, and how many of the first entries of both are the same bytes."""
 
     conversation: Conversation
     shared: int
 
 
-class Tail(NamedTuple):
+class Tail(Struct, frozen=True, gc=False):
     """A conversation whose end stands in a request."""
 
     match: Match
@@ -343,7 +345,8 @@ class Conversations:
             found = index.get(chain[position - 1])
             if found is not None:
                 if type(found) is Conversation:
-                    return [Match(found, _shared(found, fingerprint, position))]
+                    whole = position == len(found.raws)
+                    return [Match(found, position if whole else _shared(found, fingerprint, position))]
                 matches = [Match(other, _shared(other, fingerprint, position)) for other in found]  # type: ignore[union-attr]
                 most = max(match.shared for match in matches)
                 return [match for match in matches if match.shared == most]
@@ -397,14 +400,18 @@ class Conversations:
             conversation, known = match.conversation.branch(match.shared, meaning), 0
         if continues and match is not None:
             conversation.losses = match.conversation.losses
-        if len(fingerprint) > len(conversation):
+        if len(fingerprint.raws) > len(conversation.raws):
             conversation.grow(fingerprint)
-        self._index(conversation, fingerprint, known)
-        self._identify(conversation, fingerprint.setting.identity)
+        if len(conversation.raws) > known:
+            self._index(conversation, fingerprint, known)
+            self.bytes += conversation.weigh()
+        identity = fingerprint.setting.identity
+        if identity and (not conversation.identities or conversation.identities[-1] != identity):
+            self._identify(conversation, identity)
         conversation.touched = moment
-        self._all[id(conversation)] = conversation
-        self._all.move_to_end(id(conversation))
-        self.bytes += conversation.weigh()
+        key = id(conversation)
+        self._all[key] = conversation
+        self._all.move_to_end(key)
         if (
             len(self._all) > self._most
             or self.bytes > self._most_bytes
@@ -451,8 +458,6 @@ class Conversations:
         """Make a conversation that has grown from ``known`` entries findable."""
         chain, keys = fingerprint.chain, conversation.keys
         length = len(conversation)
-        if length == known:
-            return
         if known and known not in _IS_POSITION:
             _leave(self._by_chain, keys.pop(), conversation)  # where its end was
         for position in _POSITIONS[bisect_right(_POSITIONS, known) :]:
@@ -470,8 +475,6 @@ class Conversations:
         self._by_tail[conversation.tail_key] = conversation
 
     def _identify(self, conversation: Conversation, identity: int) -> None:
-        if not identity or (conversation.identities and conversation.identities[-1] == identity):
-            return
         if identity in conversation.identities:
             conversation.identities.remove(identity)
             _leave_identity(self._by_identity, identity, conversation)

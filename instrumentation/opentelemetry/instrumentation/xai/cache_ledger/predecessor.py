@@ -7,7 +7,7 @@ and a turn of the model follows; else it is a fork, which continues the deepest 
 doubt between an edit and a fork, a fork; in doubt about a baseline, none.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from .. import conventions as names
 from ..wire.fingerprint import Fingerprint
@@ -22,7 +22,7 @@ _LONG_RUN = 3
 _LONG_RUN_BYTES = 128
 
 
-class Predecessor(NamedTuple):
+class Predecessor(Struct, frozen=True, gc=False):
     """What is known of the request before."""
 
     baseline: Baseline | None
@@ -44,9 +44,14 @@ def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
         known = baseline is not None and baseline.tokens >= 0
         return Predecessor(baseline, None) if known else Predecessor(None, names.NO_BASELINE)
     absent = names.NO_BASELINE if fingerprint.continues else names.FIRST_REQUEST
-    match = _best_match(conversations, fingerprint)
-    if match is None:
-        return Predecessor(None, absent)
+    matches = conversations.by_chain(fingerprint)
+    match: Match | None
+    if len(matches) == 1 and _is_plainly_continued(matches[0], fingerprint.setting.identity):
+        match = matches[0]
+    else:
+        match = _best_match(conversations, matches, fingerprint)
+        if match is None:
+            return Predecessor(None, absent)
     conversation = match.conversation
     shared = _shared_meaning(match, fingerprint)
     if conversation.last_length > shared and _is_edited(conversation, shared, fingerprint):
@@ -66,13 +71,16 @@ def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
     return Predecessor(baseline, None if baseline is not None else absent, match, False, shared)
 
 
-def _best_match(conversations: Conversations, fingerprint: Fingerprint) -> Match | None:
+def _is_plainly_continued(match: Match, identity: int) -> bool:
+    """Whether a request goes on where a conversation of the same id ends: so nearly every one does."""
+    conversation = match.conversation
+    if match.shared != len(conversation.raws):
+        return False
+    return not identity or (bool(conversation.identities) and conversation.identities[-1] == identity)
+
+
+def _best_match(conversations: Conversations, matches: list[Match], fingerprint: Fingerprint) -> Match | None:
     identity, system = fingerprint.setting.identity, fingerprint.setting.system.raw
-    matches = conversations.by_chain(fingerprint)
-    if len(matches) == 1 and matches[0].shared == len(matches[0].conversation):
-        setting = matches[0].conversation.setting
-        if not identity or (setting is not None and setting.identity == identity):
-            return matches[0]  # what nearly every request of a conversation finds
 
     def preference(match: Match) -> tuple[int, bool, bool, int]:
         setting = match.conversation.setting
@@ -124,7 +132,7 @@ def _is_telling(conversation: Conversation, run: int, identity: int) -> bool:
 
 def _shared_meaning(match: Match, fingerprint: Fingerprint) -> int:
     """How many of the first entries mean the same, whatever their bytes."""
-    conversation, shared = match
+    conversation, shared = match.conversation, match.shared
     if shared == len(conversation):
         return shared
     most = min(len(conversation), len(fingerprint))
@@ -156,7 +164,7 @@ def _is_edited(conversation: Conversation, shared: int, fingerprint: Fingerprint
     elsewhere = bool(identity) and bool(conversation.identities) and not same
     if _returning(conversation, shared, fingerprint, _SHORT if elsewhere else 0):
         return True
-    return bool(conversation.marks) and not conversation.marks.isdisjoint(fingerprint.marks(shared))
+    return bool(conversation.marks) and not fingerprint.marks(shared).isdisjoint(conversation.marks)
 
 
 def _returning(conversation: Conversation, shared: int, fingerprint: Fingerprint, least: int = 0) -> int:

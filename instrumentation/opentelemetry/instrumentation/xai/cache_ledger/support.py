@@ -20,6 +20,8 @@ class Support:
         key = (endpoint, model)
         known = self._misses.get(key, 0)
         if cached:
+            if known < 0:
+                return
             known = -1
         elif eligible and known >= 0:
             known += 1

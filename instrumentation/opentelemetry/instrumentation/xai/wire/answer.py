@@ -4,7 +4,7 @@ from typing import Any
 
 from ..limits import LONGEST_NAME
 from ..observation import Usage
-from .fingerprint import marks_of
+from .fingerprint import digest_of_text, marks_of
 
 _MOST_CHOICES = 64
 _MOST_MARKS = 64
@@ -105,6 +105,11 @@ class Answer:
             newer.tools_on_server,
             newer.context_tokens,
         )
+
+    def said(self, text: str) -> None:
+        """Note a text of the answer that is whole; it is digested and forgotten."""
+        if text and len(self.marks) < _MOST_MARKS:
+            self.marks.append(digest_of_text(text))
 
     def put_out(self, part: Any) -> None:
         """Note a part of the answer that is whole: a message, an item, a tool call."""

@@ -63,7 +63,10 @@ def _read_message(message: msgspec.Raw, answer: Answer) -> None:
         read = _decode_answer(message)
     except (msgspec.MsgspecError, UnicodeError):
         return  # none, or one of another kind
-    answer.put_out({"content": read.content, "tool_calls": read.tool_calls})
+    if type(read.content) is str:
+        answer.said(read.content)
+    if read.tool_calls:
+        answer.put_out({"tool_calls": read.tool_calls})
     if read.reasoning_content or read.reasoning:
         answer.returned_reasoning = True
 

@@ -13,9 +13,10 @@ made to withstand more. They never leave the process, and whoever could read the
 import secrets
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from .leniency import made_strict
 from .prompt import COMPACTION, INPUT, OUTPUT, REASONING, kind, kind_of
@@ -47,7 +48,7 @@ def digest_of_text(text: str) -> int:
     return hash(_KEY + text.encode("utf-8", "surrogatepass"))
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True, gc=False):
     """Tools or system of a prompt: digests of the whole, and of each element."""
 
     raw: int
@@ -61,7 +62,7 @@ class Part(NamedTuple):
 NO_PART = Part(_NOTHING, 0, (), (), ())
 
 
-class Setting(NamedTuple):
+class Setting(Struct, frozen=True, gc=False):
     """All of a request that its conversation may share with others."""
 
     model: str | None
@@ -76,7 +77,7 @@ class Setting(NamedTuple):
     endpoint: tuple[str, int]
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Plain(Struct, forbid_unknown_fields=True, gc=False):
     """What nearly all messages are."""
 
     role: str
@@ -86,7 +87,7 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _decode_plain = msgspec.json.Decoder(_Plain).decode
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True, gc=False):
     """One entry, read closely."""
 
     canonical: int
@@ -184,7 +185,6 @@ class Fingerprint:
     def forget(self) -> None:
         """Let go of the body, of which only the digests are needed from here on."""
         self._entries = []
-        self._read = {}
 
 
 class Fingerprinter:
@@ -205,7 +205,8 @@ class Fingerprinter:
         """All of a request but its conversation; ``leading`` are the entries of the system that come first."""
         if body.system is not ABSENT or body.instructions is not ABSENT:
             leading = [part for part in (body.system, body.instructions) if _is_there(part)] + leading
-        digest_of_id = digest_of_text(identity) if identity else _NOTHING
+        key = _KEY
+        digest_of_id = hash(key + identity.encode()) if identity else _NOTHING
         return Setting(
             body.model if type(body.model) is str else None,
             self._tools(body.tools) if _is_there(body.tools) else NO_PART,
@@ -213,7 +214,7 @@ class Fingerprinter:
             _parameters(body),
             digest_of_id,
             digest_of_id if route == identity else digest_of_text(route) if route else _NOTHING,
-            digest(credentials) if credentials else _NOTHING,
+            hash(key + credentials) if credentials else _NOTHING,
             endpoint,
         )
 
@@ -266,11 +267,17 @@ def _is_text(value: Any) -> bool:
 def _parameters(body: RequestBody) -> int:
     """Digest of the fields that may stand before the conversation in the prompt; what is the default is absent."""
     text, reasoning = body.text, body.reasoning
+    if (
+        text is None
+        and reasoning is None
+        and body.response_format is None
+        and body.reasoning_effort is None
+        and body.tool_choice is None
+    ):
+        return _NOTHING  # as in most requests
     format_ = body.response_format or (text.get("format") if type(text) is dict else None)
     effort = body.reasoning_effort or (reasoning.get("effort") if type(reasoning) is dict else None)
     choice = body.tool_choice
-    if format_ is None and effort is None and choice is None:
-        return _NOTHING
     if format_ == {"type": "text"}:
         format_ = None
     if choice in _CHOICES_BY_DEFAULT:

@@ -23,6 +23,7 @@ _ROLES = {
     "assistant": OUTPUT,
     "tool": RESULT,
     "function": RESULT,
+    "user": INPUT,
 }
 _TYPES = {"message": INPUT, "reasoning": REASONING, "compaction": COMPACTION}
 
@@ -75,7 +76,11 @@ def survey(body: RequestBody, entries: list[msgspec.Raw]) -> tuple[int, bool]:
     """
     leading, in_front = 0, True
     for entry in entries:
-        kind_ = kind_of(entry)
+        try:
+            read = _decode_kind(entry)
+            kind_ = _ROLES.get(read.role) or kind(read.role, read.type)
+        except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError):
+            kind_ = INPUT
         if kind_ >= RESULT:
             return leading, True
         in_front = in_front and kind_ == SYSTEM

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..observation import Usage
 
+_TOOLS = "num_server_side_tools_used"
 _MOST = 1 << 53  # beyond is no count, and exporters have 64 bits for their sum
 
 
@@ -50,14 +51,14 @@ def openai_usage(counts: Any) -> Usage | None:
         reasoning,
         _count(get("cost_in_usd_ticks")) or None,  # xAI: 0 means unbilled or unreported
         _modalities(split, input_tokens),
-        *_tools_on_server(counts),
+        *(_tools_on_server(counts) if "server_side_tool_usage_details" in counts or _TOOLS in counts else ()),
     )
 
 
 def _tools_on_server(counts: dict[str, Any]) -> tuple[bool, int | None]:
     """Whether tools ran on the server, and the input of the last turn there."""
     details, context = counts.get("server_side_tool_usage_details"), counts.get("context_details")
-    used = [counts.get("num_server_side_tools_used"), *(details.values() if type(details) is dict else ())]
+    used = [counts.get(_TOOLS), *(details.values() if type(details) is dict else ())]
     if not any(_count(number) for number in used):
         return False, None
     return True, _count(context.get("input_tokens")) if type(context) is dict else None
