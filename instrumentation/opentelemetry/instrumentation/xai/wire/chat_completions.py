@@ -22,10 +22,17 @@ class _Completion(msgspec.Struct, gc=False):
     error: Any = None
 
 
+class _Answer(msgspec.Struct, gc=False):
+    content: Any = None
+    tool_calls: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
 class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     finish_reason: Any = None
-    message: msgspec.Raw = msgspec.Raw()
+    message: _Answer | None = None
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -38,14 +45,6 @@ class _Body(msgspec.Struct, gc=False):
     error: Any = None
 
 
-class _Answer(msgspec.Struct, gc=False):
-    content: Any = None
-    tool_calls: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_chunk = msgspec.json.Decoder(_Completion).decode
 _SHAPE: Shape = {
@@ -57,12 +56,8 @@ _SHAPE: Shape = {
 }
 
 
-def _read_message(message: msgspec.Raw, answer: Answer) -> None:
-    """Note by what the message of a choice will be known; how it looks is the application's business."""
-    try:
-        read = _decode_answer(message)
-    except (msgspec.MsgspecError, UnicodeError):
-        return  # none, or one of another kind
+def _read_message(read: _Answer, answer: Answer) -> None:
+    """Note by what the message of a choice will be known when it is sent back."""
     if type(read.content) is str:
         answer.said(read.content)
     if read.tool_calls:
@@ -103,7 +98,8 @@ class ChatCompletions:
         answer.named(body.id, body.model)
         for choice in body.choices or ():
             answer.finished(choice.index, choice.finish_reason)
-            _read_message(choice.message, answer)
+            if choice.message is not None:
+                _read_message(choice.message, answer)
         answer.used(openai_usage(body.usage))
         if body.error and not body.choices:
             answer.failed()
