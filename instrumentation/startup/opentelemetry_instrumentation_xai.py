@@ -5,6 +5,8 @@ this one. Unless ``OTEL_INSTRUMENTATION_XAI_ENABLED`` is set, nothing happens.
 
 It lies outside of the package, and knows the standard library alone, because importing the package costs the import of
 OpenTelemetry: that is paid by programs that use a client library, when they import it.
+
+PYTEST_DONT_REWRITE: it is imported before pytest is, and has nothing to rewrite.
 """
 
 import os

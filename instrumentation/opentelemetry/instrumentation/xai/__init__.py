@@ -5,15 +5,16 @@ The house, from the roof down; a file imports only from floors below its own:
 ===== ========================================================================================================
 floor what
 ===== ========================================================================================================
-7     ``commands``: what ``xai-otel`` does, each in a module of its own
+7     ``commands``: what ``xai-otel`` does, each in a module of its own; ``testing``: the same for test suites
 6     ``instrumentor``: ``XAIInstrumentor`` switches all on and off
 5     ``clients``: one adapter for each HTTP library, which tells bytes and moments; ``private_providers``: a place for
       telemetry where the application has set up none, made by ``sdk_providers``; ``servers``: that SIGTERM loses none
-4     ``tap``: a body's chunks on their way; ``observer``: the one face of core, clock and recorder
+4     ``tap``: a body's chunks on their way; ``observer``: the one face of core, clock and recorder;
+      ``stability``: what the ledger would say, foretold from two bodies
 3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
 2     ``wire``: xAI's wire format, bytes to facts
       ``settings``; ``environment``: what OpenTelemetry's own variables ask for
-1     ``observation``: the nouns that all floors share
+1     ``observation``: the nouns that all floors share; ``fixes``: what to do about each reason
 0     ``conventions``: every name that leaves in telemetry; ``limits``: how much of anything is kept;
       ``notices``: what the user is told; ``guard``: where our own faults stop; ``forking``: what a child makes anew
 ===== ========================================================================================================

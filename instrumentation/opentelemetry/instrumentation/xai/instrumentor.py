@@ -5,9 +5,10 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
@@ -25,6 +26,7 @@ from .telemetry.destination import Destination
 from .telemetry.recorder import Recorder
 
 _logger = logging.getLogger(__name__)
+_Beside: TypeAlias = Callable[["Observer | None"], Observer]
 
 
 class _Instrumentation:
@@ -32,6 +34,9 @@ class _Instrumentation:
 
     def __init__(self) -> None:
         self.observer: Observer | None = None
+        self._own: Observer | None = None
+        """The observer that was started, whoever observes in its place."""
+        self._beside: _Beside | None = None
         self._lock = threading.Lock()
         self._unpatch: list[Callable[[], None]] = []
         self._waiting = False
@@ -49,22 +54,45 @@ class _Instrumentation:
     def start(self, observer: Observer) -> None:
         """Observe with ``observer``: patch the libraries that are imported, and the others when they will be."""
         with self._lock:
-            self.observer = observer
+            self._own = observer
+            self._choose()
+        self._patch_all()
+
+    def stop(self) -> None:
+        """Put the originals back, unless a test still watches."""
+        with self._lock:
+            self._own = None
+            unpatch = self._choose()
+        for restore in unpatch:
+            restore()
+        self.private_providers.disarm()
+
+    def watch(self, beside: "_Beside | None") -> None:
+        """Observe with what ``beside`` makes of the observer that is on; with ``None``, with that alone again."""
+        with self._lock:
+            self._beside = beside
+            unpatch = self._choose()
+        for restore in unpatch:
+            restore()
+        if beside is not None:
+            self._patch_all()
+
+    def _choose(self) -> list[Callable[[], None]]:
+        """Decide who observes; returns what undoes the patches if nobody does."""
+        self.observer = self._own if self._beside is None else self._beside(self._own)
+        if self.observer is not None:
+            return []
+        unpatch, self._unpatch = self._unpatch, []
+        return unpatch
+
+    def _patch_all(self) -> None:
+        with self._lock:
             waiting, self._waiting = self._waiting, True
         for library in LIBRARIES:
             if library in sys.modules:
                 self._patch(library, sys.modules[library])
             if not waiting:
                 wrapt.register_post_import_hook(functools.partial(self._patch, library), library)
-
-    def stop(self) -> None:
-        """Put the originals back."""
-        with self._lock:
-            self.observer = None
-            unpatch, self._unpatch = self._unpatch, []
-        for restore in unpatch:
-            restore()
-        self.private_providers.disarm()
 
     @guarded
     def _patch(self, library: str, module: ModuleType) -> None:
@@ -74,6 +102,20 @@ class _Instrumentation:
 
 
 _instrumentation = _Instrumentation()
+
+
+@contextmanager
+def watched_by(beside: _Beside) -> Iterator[None]:
+    """Let another observer watch for a while, whether or not the instrumentation is on, or is switched meanwhile.
+
+    ``beside`` makes it of the one that is on, if one is.
+    """
+    before = _instrumentation._beside  # noqa: SLF001  the two are one thing
+    _instrumentation.watch(beside)
+    try:
+        yield
+    finally:
+        _instrumentation.watch(before)
 
 
 class XAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]

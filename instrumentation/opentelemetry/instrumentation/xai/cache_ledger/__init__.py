@@ -22,6 +22,7 @@ from .support import Support
 _DAY_NS = 86_400_000_000_000
 _MOST_CONVERSATIONS = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
+_MOST_TOKENS = (1 << 31) - 1
 _COMPLETE = frozenset({Ending.COMPLETE})
 
 
@@ -84,7 +85,7 @@ class CacheLedger:
                     found = found.repeated_as(inquiry.losses.again(found.reason))
                 if usage is not None and usage.cached_tokens is not None:
                     self._support.learn(setting.endpoint, setting.model, usage.cached_tokens, bool(found.potential))
-            tokens = -1 if usage is None or usage.prompt_tokens is None else usage.prompt_tokens
+            tokens = -1 if usage is None or usage.prompt_tokens is None else min(usage.prompt_tokens, _MOST_TOKENS)
             for conversation in inquiry.conversations:
                 if complete and len(conversation.in_flight) == 1:
                     conversation.in_flight = ()  # none but this one

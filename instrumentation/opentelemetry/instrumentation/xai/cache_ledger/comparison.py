@@ -105,18 +105,27 @@ def _edited(conversation: Conversation, place: int, count: int, fingerprint: Fin
     old = conversation.canonicals[place:count].tolist()
     entries = fingerprint.tail(place)
     new = [entry.canonical for entry in entries]
+    if place < len(fingerprint):
+        entries[0] = fingerprint.entry(place)
+        new[0] = entries[0].canonical
     if any(entry.kind == COMPACTION and entry.canonical not in old for entry in entries):
         return names.COMPACTED
     if conversation.kind(place) == REASONING and entries and entries[0].kind != REASONING:
         without = [canonical for at, canonical in enumerate(old, place) if conversation.kind(at) != REASONING]
         if without[:1] == new[:1]:
             return names.REASONING_DROPPED
-    rests = (old[start:] for start in range(1, len(old)))
-    if any(rest == new[: len(rest)] for rest in rests) or _is_answer(conversation, fingerprint, place):
+    sent, sends = conversation.raws[place:count].tolist(), fingerprint.raws[place:]
+    if _is_cut(sent, sends) or _is_cut(old, new) or _is_answer(conversation, fingerprint, place):
         return names.HISTORY_TRUNCATED
     if len(new) < len(old) and fingerprint.size(place) < _SHRUNK * conversation.size(place, count):
         return names.COMPACTED
     return names.HISTORY_EDITED
+
+
+def _is_cut(old: list[int], new: list[int]) -> bool:
+    """Whether new entries begin with the end of the old ones."""
+    rests = (old[start:] for start in range(1, len(old)))
+    return any(rest == new[: len(rest)] for rest in rests)
 
 
 def _is_answer(conversation: Conversation, fingerprint: Fingerprint, place: int) -> bool:

@@ -2,7 +2,7 @@
 
 Theory. A conversation is one chain of entries that has only grown. What diverges from it is another conversation, which
 shares its beginning. A request is looked for by the chain from its end: by the newest entry of each conversation and
-by some earlier ones (1, 2, 3, 4, 6, 8, 12, ...), from where the shared part is counted out. Two further ways lead to
+by some earlier ones (1, 2, 4, 8, 16, ...), from where the shared part is counted out. Two further ways lead to
 those that are not found so: by the conversation id, and by the meaning of their last two entries, which return also
 where the beginning was edited or cut off.
 
@@ -25,12 +25,12 @@ _MOST_OF_ONE_ID = 8
 _MOST_IDS = 4
 _MOST_READ_AGAIN = 4
 _MOST_UNANSWERED = 8
-_POSITIONS = tuple(sorted({1 << power for power in range(24)} | {3 << power for power in range(23)}))
+_POSITIONS = tuple([1 << power for power in range(32)])
 """At how many entries from the beginning a conversation can be found, beside its end."""
 _IS_POSITION = frozenset(_POSITIONS)
 _BYTES_OF_CONVERSATION = 1900  # of an empty one, its places in the tables included; all four are measured by a test
 _BYTES_OF_ENTRY = 22
-_BYTES_OF_TURN = 34
+_BYTES_OF_TURN = 24
 _BYTES_OF_KEY = 150
 _BYTES_OF_RESPONSE = 480
 _REASONED = 8  # beside the kind of an entry
@@ -116,12 +116,12 @@ class Conversation:
 
     def __init__(self) -> None:
         self.raws = array("q")
-        self.canonicals = array("q")
+        self.canonicals = array("I")
         self.ends = array("Q")
         """How many bytes there are up to the end of each entry."""
         self.kinds = bytearray()
         self._counts = array("I")
-        self._tokens = array("q")
+        self._tokens = array("i")
         self._ended = array("q")
         self._flags = bytearray()
         self._settings: list[Setting] = []
@@ -382,7 +382,7 @@ class Conversations:
             self.bytes += _BYTES_OF_RESPONSE
         self._by_response[response] = baseline
         self._by_response.move_to_end(response)
-        if len(self._by_response) > 2 * self._most or self.bytes > self._most_bytes:
+        if len(self._by_response) > self._most or self.bytes > self._most_bytes:
             self.tidy(baseline.ended)
 
     def enter(
@@ -437,7 +437,7 @@ class Conversations:
             self._drop(conversation)
         while self._by_response:
             ended = next(iter(self._by_response.values())).ended
-            if len(self._by_response) <= 2 * self._most and self.bytes <= self._most_bytes and ended > oldest:
+            if len(self._by_response) <= self._most and self.bytes <= self._most_bytes and ended > oldest:
                 break
             self._by_response.popitem(last=False)
             self.bytes -= _BYTES_OF_RESPONSE

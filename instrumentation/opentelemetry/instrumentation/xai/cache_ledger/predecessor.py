@@ -152,14 +152,13 @@ def _is_edited(conversation: Conversation, shared: int, fingerprint: Fingerprint
     """Whether a request that diverges after ``shared`` entries is the same conversation, edited, and no fork of it."""
     identity = fingerprint.setting.identity
     same = bool(identity) and identity in conversation.identities
-    entries = fingerprint.tail(shared)
-    if entries and entries[0].kind == COMPACTION and (same or not identity):
+    place, length = shared, len(fingerprint)
+    if place < length and fingerprint.kind(place) == COMPACTION and (same or not identity):
         return True
     if same:
-        place = 0
-        while place < len(entries) and is_output(entries[place].kind):
+        while place < length and is_output(fingerprint.kind(place)):
             place += 1
-        if any(is_output(entry.kind) for entry in entries[place + 1 :]):
+        if any(is_output(fingerprint.kind(later)) for later in range(place + 1, length)):
             return True
     elsewhere = bool(identity) and bool(conversation.identities) and not same
     if _returning(conversation, shared, fingerprint, _SHORT if elsewhere else 0):
@@ -169,13 +168,15 @@ def _is_edited(conversation: Conversation, shared: int, fingerprint: Fingerprint
 
 def _returning(conversation: Conversation, shared: int, fingerprint: Fingerprint, least: int = 0) -> int:
     """How many of the model's and the tools' entries after the first ``shared`` a request has after these too."""
-    known = {
-        canonical
-        for place, canonical in enumerate(conversation.canonicals[shared:], shared)
-        if conversation.kind(place) >= RESULT and canonical and conversation.size(place, place + 1) >= least
-    }
-    if not known:
-        return 0
+    places = [
+        place
+        for place in range(shared, len(conversation))
+        if conversation.kind(place) >= RESULT and conversation.size(place, place + 1) >= least
+    ]
+    same_bytes = {conversation.raws[place] for place in places}.intersection(fingerprint.raws[shared:])
+    if same_bytes or not places:
+        return len(same_bytes)
+    known = {conversation.canonicals[place] for place in places} - {0}
     return len(known.intersection([entry.canonical for entry in fingerprint.tail(shared) if entry.kind >= RESULT]))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..version import __version__
 
-_LATER = ("explain", "dashboards", "alerts", "watch")
+_LATER = ("dashboards", "alerts", "watch")
 _INTERRUPTED = 130
 _DESCRIPTION = """\
 Looks after the telemetry of calls to xAI's Grok API
@@ -20,10 +20,12 @@ _EPILOG = f"""\
 examples:
   xai-otel doctor              would telemetry arrive, and if not, what to do
   xai-otel doctor --help       what it looks at
+  xai-otel explain A.json B.json
+                               would request B reuse the cache of request A, and if not, why and where
 
 exit statuses:
   0  all is well
-  1  it is not: the last line says what to do
+  1  it is not: the output says what to do
   2  wrong usage
 
 Also as: python -m opentelemetry.instrumentation.xai
@@ -50,6 +52,32 @@ exit statuses:
   0  telemetry of xAI calls would arrive
   1  it would not: the last line is the fix
   2  wrong usage"""
+_EXPLAIN = """\
+Says whether request B, sent after request A was answered, would reuse the prompt cache of A; and if not,
+why, whose doing it is, where the two first differ, and what to do. A and B are request bodies, as they
+were sent, in files; "-" is standard input.
+
+It needs no key and no network, and shows content: it is for your own terminal. The table has the parts
+of both prompts in order, and ">" where B first breaks with A: what stands below is read anew."""
+_EXPLAIN_EPILOG = """\
+marks:
+  =  same    !  differs    +  new in B    -  gone from A
+
+examples:
+  xai-otel explain turn1.json turn2.json
+  xai-otel explain turn1.json turn2.json --json | jq -r .reason
+  pbpaste | xai-otel explain turn1.json -
+
+how to save bodies:
+  httpx   client = httpx.Client(event_hooks={"request": [
+              lambda request: Path(f"turn{next(count)}.json").write_bytes(request.content)]})
+  openai  OpenAI(http_client=client), with the client above
+  curl    curl -d @turn1.json ...: the file is the body
+
+exit statuses:
+  0  B would reuse all of A's prompt
+  1  it would not
+  2  wrong usage, or a file that is no request body"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,9 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
-    run = import_module(f"{__name__}.{options.command}").run
-    return int(run(as_json=options.json))
+    options = vars(_parser().parse_args(arguments))
+    run = import_module(f"{__name__}.{options.pop('command')}").run
+    return int(run(**options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,5 +127,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_DOCTOR_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    doctor.add_argument("--json", action="store_true", help="the same facts as one JSON object")
+    doctor.add_argument("--json", dest="as_json", action="store_true", help="the same facts as one JSON object")
+    explain = commands.add_parser(
+        "explain",
+        help="would a request reuse the cache of another, and if not, why and where",
+        description=_EXPLAIN,
+        epilog=_EXPLAIN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    explain.add_argument("first", metavar="A.json", help="the body of the earlier request")
+    explain.add_argument("second", metavar="B.json", help="the body of the later request")
+    explain.add_argument(
+        "--endpoint",
+        choices=("chat", "responses", "messages"),
+        help="which endpoint they are for, if their fields do not tell",
+    )
+    explain.add_argument("--json", dest="as_json", action="store_true", help="the same as one JSON object")
     return parser

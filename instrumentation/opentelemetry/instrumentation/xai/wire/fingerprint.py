@@ -28,6 +28,7 @@ MOST_READ = 12
 when they come again."""
 _MOST_PARTS = 512
 _NOTHING = 0
+_CANONICAL = 0xFFFFFFFF  # half a digest is enough to compare entries at one place, and half the memory
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _OF_TEXT = frozenset({"type", "text"})
 _THINKING = frozenset({"thinking", "redacted_thinking"})
@@ -304,14 +305,14 @@ def read_entry(entry: msgspec.Raw) -> Entry:
             reasoned = bool(value.pop(name, None)) or reasoned
         content = value.get("content")
         if type(content) is list:
-            kept = [block for block in content if type(block) is not dict or block.get("type") not in _THINKING]
+            kept = [block for block in content if type(block) is not dict or str(block.get("type")) not in _THINKING]
             reasoned = reasoned or len(kept) < len(content)
             value["content"] = kept
     return Entry(_canonical(value), kind_, reasoned)
 
 
 def _digest_of_message(role: str, content: str) -> int:
-    return hash((role, _KEY + content.encode("utf-8", "surrogatepass")))
+    return hash((role, _KEY + content.encode("utf-8", "surrogatepass"))) & _CANONICAL
 
 
 def _canonical(value: Any) -> int:
@@ -338,7 +339,7 @@ def _canonical(value: Any) -> int:
         if len(value) == 2 and type(content) is str and type(value.get("role")) is str:
             return _digest_of_message(value["role"], content)
     try:
-        return digest(_encode(value))
+        return digest(_encode(value)) & _CANONICAL
     except (TypeError, ValueError, UnicodeError, RecursionError):
         return _NOTHING
 
@@ -384,5 +385,5 @@ def _mark(value: Any, marks: list[int]) -> None:
         for block in value:
             if isinstance(block, Mapping):
                 _mark(block.get("text"), marks)
-                if block.get("type") in ("tool_use", "tool_result"):
+                if str(block.get("type")) in ("tool_use", "tool_result"):
                     _mark(block.get("id") or block.get("tool_use_id"), marks)
