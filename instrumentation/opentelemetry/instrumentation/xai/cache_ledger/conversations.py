@@ -23,6 +23,7 @@ MOST_ALIKE = 64
 """Conversations that are kept for one beginning, and looked through."""
 _MOST_OF_ONE_ID = 8
 _MOST_IDS = 4
+_MOST_OF_ONE_LENGTH = 8
 _MOST_READ_AGAIN = 4
 _MOST_UNANSWERED = 8
 _POSITIONS = tuple([1 << power for power in range(32)])
@@ -224,6 +225,11 @@ class Conversation:
             self._ended[twin] = ended
             self._flags[twin] = reasoned
             return False
+        first = place - _MOST_OF_ONE_LENGTH
+        if first >= 0 and counts[first] == count:  # as when a prompt is tried with many settings
+            for column in (counts, self._tokens, self._ended, self._flags, settings):
+                del column[first]
+            place -= 1
         counts.insert(place, count)
         self._tokens.insert(place, tokens)
         self._ended.insert(place, ended)
@@ -394,7 +400,7 @@ class Conversations:
         """
         if match is None:
             conversation, known = Conversation(), 0
-        elif match.shared == len(match.conversation):
+        elif match.shared == len(match.conversation) and not _is_twin(match, fingerprint):
             conversation, known = match.conversation, match.shared
         else:
             conversation, known = match.conversation.branch(match.shared, meaning), 0
@@ -485,6 +491,12 @@ class Conversations:
         known.append(conversation)
         if len(known) > _MOST_OF_ONE_ID:
             del known[0]
+
+
+def _is_twin(match: Match, fingerprint: Fingerprint) -> bool:
+    """Whether a request is, under another id, the very same as one before: another chat that begins alike."""
+    identity, identities = fingerprint.setting.identity, match.conversation.identities
+    return bool(identity and identities) and match.shared == len(fingerprint.raws) and identity not in identities
 
 
 def _shared(conversation: Conversation, fingerprint: Fingerprint, known: int) -> int:
