@@ -31,13 +31,13 @@ def oldest(session: nox.Session) -> None:
 @nox.session(python=["3.10"])
 def openai_2(session: nox.Session) -> None:
     """openai 2.54, which rides on httpx."""
-    _test(session, "openai[aiohttp]==2.54.0", "httpx==0.28.1")
+    _test(session, "openai[aiohttp]==2.54.0", "httpx==0.28.1", "genai-prices")
 
 
 @nox.session(python=["3.13"])
 def newest(session: nox.Session) -> None:
     """The newest of everything: openai 3, httpx2 and httpx."""
-    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx")
+    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx", "genai-prices")
 
 
 @nox.session(python=["3.10", "3.12", "3.13"])

@@ -45,7 +45,7 @@ def test_types_are_shipped() -> None:
 def test_extras_are_the_documented_ones() -> None:
     """The extras that users rely on."""
     extras = set(importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ())
-    assert {"instruments", "instruments-any", "otlp", "demo"} <= extras
+    assert {"instruments", "instruments-any", "otlp", "prices", "demo"} <= extras
 
 
 def test_no_single_client_library_is_required() -> None:

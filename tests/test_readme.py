@@ -37,6 +37,7 @@ def test_every_span_attribute_is_in_the_table_and_every_row_is_an_attribute() ->
         conventions.TOKEN_MODALITY,
         conventions.XAI_TOKEN_KIND,
         conventions.XAI_CACHE_WARM,
+        conventions.XAI_CONVERSATION_ID_PRESENCE,
     }
     known = {
         value
@@ -47,6 +48,18 @@ def test_every_span_attribute_is_in_the_table_and_every_row_is_an_attribute() ->
     assert named == known - metric_only
 
 
+def test_every_reason_is_in_the_table_and_in_the_runbook() -> None:
+    """Each reason with its cause, in the order in which they are told, and each with a section of its own."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", table("reasons"), re.MULTILINE)
+    expected = [
+        (reason, cause if confidence == conventions.CERTAIN else f"{cause}, {confidence}")
+        for reason, (cause, confidence) in conventions.REASONS.items()
+    ]
+    assert rows == expected
+    headings = re.findall(r"^#+ `?(\w+)`?$", (ROOT / "dashboards/runbook.md").read_text(), re.MULTILINE)
+    assert [heading for heading in headings if heading in conventions.REASONS] == list(conventions.REASONS)
+
+
 def test_every_setting_is_in_the_table() -> None:
     """Keyword and variable of each setting."""
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", table("settings"), re.MULTILINE)
@@ -55,7 +68,7 @@ def test_every_setting_is_in_the_table() -> None:
 
 def test_links_lead_somewhere() -> None:
     """Each relative link of the README and its kin names a file that exists."""
-    for page in [README, *ROOT.glob("examples/*/README.md"), ROOT / "CONTRIBUTING.md"]:
+    for page in [README, *ROOT.glob("examples/*/README.md"), ROOT / "CONTRIBUTING.md", ROOT / "dashboards/runbook.md"]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
