@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import Telemetry
-from opentelemetry.instrumentation.xai import XAIInstrumentor, exchange, observer
+from opentelemetry.instrumentation.xai import XAIInstrumentor
 from opentelemetry.instrumentation.xai.settings import Settings
 
 httpx = pytest.importorskip("httpx")
@@ -104,7 +104,9 @@ def test_no_canary_ever_leaves(
 
     def handle(_request: Any) -> Any:
         kept.extend(
-            thing for thing in gc.get_objects() if isinstance(thing, (observer.ObservedCall, exchange.Exchange))
+            thing
+            for thing in gc.get_objects()
+            if str(type(thing).__module__).startswith("opentelemetry.instrumentation.xai.")
         )
         return httpx.Response(status, headers=headers, content=iter([content]))
 
@@ -120,14 +122,16 @@ def test_no_canary_ever_leaves(
             headers={"authorization": f"Bearer {secret}", "x-api-key": secret, "x-goog": secret},
             cookies={"session": secret},
         ) as client:
-            client.post(f"https://user:{secret}@api.x.ai/v1/{endpoint}?token={secret}", json=_body(endpoint, secret))
+            for turn in range(2):  # the second is compared with the first
+                body = {**_body(endpoint, secret), "tools": [{"name": secret, "turn": turn}]}
+                client.post(f"https://user:{secret}@api.x.ai/v1/{endpoint}?token={secret}", json=body)
     finally:
         XAIInstrumentor().uninstrument()
     ours = [record for record in caplog.records if record.name.startswith("opentelemetry")]
     spans = [span.to_json() for span in telemetry.exporter.get_finished_spans()]
     metrics = repr(telemetry.metrics())
     telemetry.shutdown()
-    assert len(spans) == 1
+    assert len(spans) == 2
     exported = [*spans, metrics, *(record.getMessage() for record in ours), *map(repr, kept)]
     assert not [text for text in exported if secret in text]
 

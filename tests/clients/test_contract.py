@@ -143,6 +143,12 @@ def test_a_complete_call_is_one_span_right_in_every_attribute(
         "http.response.status_code": 200,
         **normalised(endpoint, usage_in(pieces)),
         **({"gen_ai.request.stream": True} if streamed else {}),
+        "xai.cache.outcome": "not_applicable",
+        "xai.cache.reason": "first_request",
+        "xai.cache.cause": "expected",
+        "xai.cache.confidence": "certain",
+        "xai.cache.potential_tokens": 0,
+        "xai.cache.lost_tokens": 0,
     }
     assert timed.pop("gen_ai.response.id")
     assert timed.pop("xai.request.id")

@@ -43,7 +43,7 @@ def change(predecessor: Predecessor, baseline: Baseline, fingerprint: Fingerprin
         return None
     reason, place = found
     kept = 0.0
-    if predecessor.match is not None and place < baseline.length:
+    if predecessor.match is not None and place < baseline.length and reason != names.REASONING_DROPPED:
         kept = (head + predecessor.match.conversation.size(0, place)) / whole
     return Change(reason, names.SECTION_MESSAGES, fingerprint.offset + place, kept)
 
@@ -115,17 +115,20 @@ def _edited(conversation: Conversation, place: int, count: int, fingerprint: Fin
         if without[:1] == new[:1]:
             return names.REASONING_DROPPED
     sent, sends = conversation.raws[place:count].tolist(), fingerprint.raws[place:]
-    if _is_cut(sent, sends) or _is_cut(old, new) or _is_answer(conversation, fingerprint, place):
+    cut = _cut(sent, sends) or _cut(old, new) or (count - place if _is_answer(conversation, fingerprint, place) else 0)
+    if any(is_output(conversation.kind(gone)) for gone in range(place, place + cut)):
         return names.HISTORY_TRUNCATED
     if len(new) < len(old) and fingerprint.size(place) < _SHRUNK * conversation.size(place, count):
         return names.COMPACTED
     return names.HISTORY_EDITED
 
 
-def _is_cut(old: list[int], new: list[int]) -> bool:
-    """Whether new entries begin with the end of the old ones."""
-    rests = (old[start:] for start in range(1, len(old)))
-    return any(rest == new[: len(rest)] for rest in rests)
+def _cut(old: list[int], new: list[int]) -> int:
+    """How many of the old entries are gone, where the new ones begin with the rest of them."""
+    for start in range(1, len(old)):
+        if old[start:] == new[: len(old) - start]:
+            return start
+    return 0
 
 
 def _is_answer(conversation: Conversation, fingerprint: Fingerprint, place: int) -> bool:

@@ -271,6 +271,15 @@ class Conversation:
                 best, best_likeness = place, likeness
         return self._baseline(best)
 
+    def deepest_like(self, shared: int, setting: Setting) -> Baseline | None:
+        """The longest answered request within ``shared`` entries that had the same id and system prompt."""
+        for place in range(len(self._counts) - 1, -1, -1):
+            if self._counts[place] <= shared and self._tokens[place] >= 0:
+                known = self._settings[place]
+                if known.identity == setting.identity and known.system.raw == setting.system.raw:
+                    return self._baseline(place)
+        return None
+
     def _baseline(self, place: int) -> Baseline:
         count = self._counts[place]
         return Baseline(

@@ -12,14 +12,14 @@ from msgspec import Struct
 from .. import conventions as names
 from ..wire.fingerprint import Fingerprint
 from ..wire.prompt import COMPACTION, RESULT
-from .conversations import MOST_ALIKE, Baseline, Conversation, Conversations, Match, is_output
+from .conversations import MOST_ALIKE, Baseline, Conversation, Conversations, Match, Tail, is_output
 
 _ONE_TURN = 2
 """Entries that a question and the answer before it take."""
 _SHORT = 64
 """Bytes of an entry below which several conversations may well have the same one."""
-_LONG_RUN = 3
-_LONG_RUN_BYTES = 128
+_MUCH = 160
+"""Bytes of answers, the key's included, that no two conversations have by chance."""
 
 
 class Predecessor(Struct, frozen=True, gc=False):
@@ -64,11 +64,21 @@ def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
     depth = 0 if baseline is None else baseline.length
     if conversation.in_flight and any(depth < flight.length <= shared for flight in conversation.in_flight):
         return Predecessor(None, names.CONCURRENT, match, shared=shared)
+    if baseline is not None and not _is_alike(baseline, fingerprint):
+        own = conversation.deepest_like(shared, fingerprint.setting)
+        if own is not None and _rounds(fingerprint, own.length) <= 1:
+            baseline, depth = own, own.length  # another conversation has said the same, and more
     if baseline is not None and len(fingerprint) - depth > _ONE_TURN:
         rounds = _rounds(fingerprint, depth)
         if rounds > 1 and rounds - conversation.asked_between(depth, shared) > 1:
             baseline = None
     return Predecessor(baseline, None if baseline is not None else absent, match, False, shared)
+
+
+def _is_alike(baseline: Baseline, fingerprint: Fingerprint) -> bool:
+    """Whether a baseline has the id and the system prompt of a request."""
+    old, new = baseline.setting, fingerprint.setting
+    return old.identity == new.identity and old.system.raw == new.system.raw
 
 
 def _is_plainly_continued(match: Match, identity: int) -> bool:
@@ -81,6 +91,12 @@ def _is_plainly_continued(match: Match, identity: int) -> bool:
 
 def _best_match(conversations: Conversations, matches: list[Match], fingerprint: Fingerprint) -> Match | None:
     identity, system = fingerprint.setting.identity, fingerprint.setting.system.raw
+    of_identity = conversations.by_identity(fingerprint) if identity else []
+    own = [match for match in of_identity if match.shared and match.shared == len(match.conversation)]
+    if own:  # goes on where a conversation of this id ends, though others may have said the same and more
+        longest = max(own, key=lambda match: match.shared)
+        if _rounds(fingerprint, longest.shared) <= 1:
+            return longest
 
     def preference(match: Match) -> tuple[int, bool, bool, int]:
         setting = match.conversation.setting
@@ -92,20 +108,16 @@ def _best_match(conversations: Conversations, matches: list[Match], fingerprint:
         )
 
     candidates = {id(match.conversation): match for match in matches}
-    of_identity = conversations.by_identity(fingerprint) if identity else []
     candidates.update({id(match.conversation): match for match in of_identity if match.shared})
     best = max(candidates.values(), key=preference, default=None)
     if best is None or best.shared < len(best.conversation):
         tail = conversations.by_tail(fingerprint)
-        if tail is not None and tail.match.conversation is not (best and best.conversation):
-            score = _shared_meaning(tail.match, fingerprint)
-            score = max(score, tail.run + min(score, tail.start))
-            if _is_telling(tail.match.conversation, tail.run, identity) and (
-                best is None or score > preference(best)[0]
-            ):
+        if tail is not None and _is_telling(tail, fingerprint, best):
+            score = max(_shared_meaning(tail.match, fingerprint), tail.run + min(tail.match.shared, tail.start))
+            if best is None or score > preference(best)[0]:
                 return tail.match
     if best is not None:
-        return None if _is_ambiguous(best, matches, fingerprint) else best
+        return _unambiguous(best, matches, fingerprint)
     if fingerprint.continues and of_identity:
         return max(
             of_identity, key=lambda match: (_returning(match.conversation, 0, fingerprint), match.conversation.touched)
@@ -113,21 +125,41 @@ def _best_match(conversations: Conversations, matches: list[Match], fingerprint:
     return None
 
 
-def _is_ambiguous(best: Match, alike: list[Match], fingerprint: Fingerprint) -> bool:
-    """Whether several conversations began alike, and nothing tells which of them a request belongs to."""
+def _unambiguous(best: Match, alike: list[Match], fingerprint: Fingerprint) -> Match | None:
+    """The best match, unless several conversations began alike, and nothing tells which a request belongs to."""
     setting, identity = best.conversation.setting, fingerprint.setting.identity
-    if setting is None or len(alike) < 2 or identity in best.conversation.identities:
+    known = setting is None or identity in best.conversation.identities
+    if known or len(alike) < 2 or not fingerprint.continues:
+        return best
+    if not identity or not best.conversation.identities:
+        overfull = len(alike) >= MOST_ALIKE and setting is not None
+        return None if overfull and setting.system.raw != fingerprint.setting.system.raw else best
+    baselines = [match.conversation.deepest(match.shared, fingerprint.setting) for match in alike]
+    if len({baseline and (baseline.ended, baseline.length) for baseline in baselines}) == 1:
+        return best  # forks of one
+    said = fingerprint.marks(best.shared)
+    answered = [match for match in alike if not said.isdisjoint(match.conversation.marks)]
+    return max(answered, key=lambda match: match.conversation.touched, default=None)
+
+
+def _is_telling(tail: Tail, fingerprint: Fingerprint, best: Match | None) -> bool:
+    """Whether what returns of a conversation's end can have been said in this one only, which has gone on since."""
+    conversation, identity = tail.match.conversation, fingerprint.setting.identity
+    if tail.start == 0 and tail.run == len(conversation):
+        return True  # all of it returns, in other bytes
+    if identity and identity in conversation.identities:
+        return True
+    if (identity and conversation.identities) or (best is not None and identity in best.conversation.identities):
         return False
-    if identity and setting.identity:
-        return True
-    return len(alike) >= MOST_ALIKE and setting.system.raw != fingerprint.setting.system.raw
-
-
-def _is_telling(conversation: Conversation, run: int, identity: int) -> bool:
-    """Whether so many entries in a row at a conversation's end are enough to know it by."""
-    if (identity and identity in conversation.identities) or run >= _LONG_RUN:
-        return True
-    return conversation.size(len(conversation) - run, len(conversation)) >= _LONG_RUN_BYTES
+    stop = tail.start + tail.run
+    goes_on = any(is_output(fingerprint.kind(place)) for place in range(stop, len(fingerprint)))
+    length = len(conversation)
+    said = sum(
+        conversation.size(place, place + 1)
+        for place in range(length - tail.run, length)
+        if is_output(conversation.kind(place))
+    )
+    return goes_on and said >= _MUCH
 
 
 def _shared_meaning(match: Match, fingerprint: Fingerprint) -> int:
