@@ -413,7 +413,7 @@ class Conversations:
             conversation, known = match.conversation, match.shared
         else:
             conversation, known = match.conversation.branch(match.shared, meaning), 0
-        if continues and match is not None:
+        if continues and match is not None and not _is_twin(match, fingerprint):
             conversation.losses = match.conversation.losses
         if len(fingerprint.raws) > len(conversation.raws):
             conversation.grow(fingerprint)

@@ -128,11 +128,10 @@ def _best_match(conversations: Conversations, matches: list[Match], fingerprint:
 def _unambiguous(best: Match, alike: list[Match], fingerprint: Fingerprint) -> Match | None:
     """The best match, unless several conversations began alike, and nothing tells which a request belongs to."""
     setting, identity = best.conversation.setting, fingerprint.setting.identity
-    known = setting is None or identity in best.conversation.identities
-    if known or len(alike) < 2 or not fingerprint.continues:
+    if setting is None or identity in best.conversation.identities or len(alike) < 2 or not fingerprint.continues:
         return best
     if not identity or not best.conversation.identities:
-        overfull = len(alike) >= MOST_ALIKE and setting is not None
+        overfull = len(alike) >= MOST_ALIKE
         return None if overfull and setting.system.raw != fingerprint.setting.system.raw else best
     baselines = [match.conversation.deepest(match.shared, fingerprint.setting) for match in alike]
     if len({baseline and (baseline.ended, baseline.length) for baseline in baselines}) == 1:
