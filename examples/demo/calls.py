@@ -26,7 +26,15 @@ class Call:
     first_answer_s: float | None
     cost_usd: float | None
     problems: tuple[str, ...]
+    lost_tokens: int | None
+    reason: str | None
+    cause: str | None
     error: str | None
+
+    @property
+    def why(self) -> str:
+        """Give the reason for which tokens were lost, else what is wrong with the conversation id."""
+        return (self.reason or "") if self.lost_tokens else ", ".join(self.problems)
 
     @property
     def cached_share(self) -> float | None:
@@ -49,6 +57,9 @@ def call_of(span: ReadableSpan) -> Call:
         first_answer_s=said.get("xai.response.time_to_first_answer_token"),
         cost_usd=said.get("xai.response.cost_usd"),
         problems=tuple(said.get("xai.conversation.id.problems", ())),
+        lost_tokens=said.get("xai.cache.lost_tokens"),
+        reason=said.get("xai.cache.reason"),
+        cause=said.get("xai.cache.cause"),
         error=said.get("error.type"),
     )
 

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from demo.calls import Call
 
-_PICTURE_WIDTH = 110
+_PICTURE_WIDTH = 120
 _BAR = 10
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 _PADDED = re.compile(r'(<text [^>]*?x=")([\d.]+)("[^>]*?textLength=")([\d.]+)("[^>]*>)((?:&#160;)+)([^<]*)')
@@ -59,7 +59,8 @@ class Screen:
 
     def calls_head(self) -> None:
         """Show what the columns of the calls mean."""
-        self.heading("Each call", "TTFT: to the first token of any kind; answer: to the answer's first")
+        answer = "; answer: to the answer's first" if self._wide else ""
+        self.heading("Each call", f"TTFT: to the first token of any kind{answer}")
         self._console.print(self._calls_table(head=True))
 
     def show(self, call: Call) -> None:
@@ -106,9 +107,8 @@ class Screen:
             ("", 4, "right"),
             ("", _BAR, "left"),
             ("TTFT", 6, "right"),
-            ("answer", 6, "right"),
-            ("cost", 8, "right"),
-            ("id problem" if self._wide else "problem", 13 if self._wide else 7, "left"),
+            *((("answer", 6, "right"), ("cost", 8, "right")) if self._wide else ()),
+            ("why not from the cache", 23, "left"),
         )
         return table
 
@@ -124,7 +124,7 @@ class Screen:
     def _cells(self, call: Call, *, continued: bool) -> list[Text]:
         share = call.cached_share
         style = _temperature(share, continued=continued)
-        problem = Text(", ".join(call.problems), "yellow")
+        problem = Text(call.why, "cyan" if call.cause == "provider" else "yellow")
         if call.error:
             problem = Text(call.error.rpartition(".")[2], "bold red")
         return [
@@ -136,8 +136,7 @@ class Screen:
             Text(_percentage(share), style),
             *([_bar(share, style)] if self._wide else []),
             Text(_duration(call.first_token_s), style),
-            Text(_duration(call.first_answer_s)),
-            Text(_dollars(call.cost_usd)),
+            *([Text(_duration(call.first_answer_s)), Text(_dollars(call.cost_usd))] if self._wide else []),
             problem,
         ]
 

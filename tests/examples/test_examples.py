@@ -175,6 +175,9 @@ class TestDemo:
             assert len(warm) == 4
             assert all(re.search(r" 9\d% ", line) for line in warm)
         assert all(" 0% " in line for line in calls if "emil-hours" in line)
+        _, *unrouted = (line for line in calls if "(none)" in line)  # which server each meets is left to chance
+        assert all(("conversation_id_missing" in line) == (" 0% " in line) for line in unrouted)
+        assert sum("system_changed" in line for line in calls if "emil-hours" in line) == 4
         assert any(line.startswith("xai_client_time_to_first_token_seconds_count{") for line in lines)
         assert any(line.startswith("gen_ai_client_inference_usage_cache_read_input_tokens_total") for line in lines)
         assert "_bucket" not in done.stdout
