@@ -68,10 +68,10 @@ class CacheLedger:
         return inquiry
 
     def _enter(self, fingerprint: Fingerprint, predecessor: Predecessor, moment: int) -> Conversation | None:
-        if fingerprint.previous or not len(fingerprint):
+        if fingerprint.previous or not fingerprint.raws:
             return None  # the rest of the prompt is on the server
         match, shared = predecessor.match, predecessor.shared
-        continues = predecessor.edited or (match is not None and shared == len(match.conversation))
+        continues = predecessor.edited or (match is not None and shared == len(match.conversation.raws))
         return self._conversations.enter(fingerprint, match, shared, moment, continues=continues)
 
     def _answered(self, inquiry: "Inquiry", observation: Observation) -> CacheVerdict | None:

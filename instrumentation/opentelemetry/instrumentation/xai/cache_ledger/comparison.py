@@ -38,6 +38,9 @@ def change(predecessor: Predecessor, baseline: Baseline, fingerprint: Fingerprin
         same = bool(old.system.canonicals) and old.system.canonicals == new.system.canonicals
         reason = names.SERIALIZATION_CHANGED if same else names.SYSTEM_CHANGED
         return Change(reason, names.SECTION_SYSTEM, None, old.tools.size / whole)
+    match = predecessor.match
+    if match is not None and match.shared >= baseline.length and not predecessor.edited and not baseline.reasoned:
+        return None  # as nearly always
     found = _change_of_messages(predecessor, baseline, fingerprint)
     if found is None:
         return None

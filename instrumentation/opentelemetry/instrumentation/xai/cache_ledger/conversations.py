@@ -106,6 +106,7 @@ class Conversation:
         "in_flight",
         "keys",
         "kinds",
+        "last_length",
         "losses",
         "marks",
         "raws",
@@ -135,6 +136,8 @@ class Conversation:
         self.keys: list[int] = []
         self.identities: list[int] = []
         """The last conversation ids that it had, by their digests."""
+        self.last_length = 0
+        """Entries of the longest answered request."""
         self.tail_key = 0
         self.unread = 0
         """Of how many of the first entries, at the most, the meaning is not known yet."""
@@ -178,6 +181,7 @@ class Conversation:
         other._tokens = self._tokens[:turns]
         other._ended = self._ended[:turns]
         other._flags = self._flags[:turns]
+        other.last_length = other._counts[-1] if turns else 0
         other._settings = self._settings[:turns]
         other.unanswered = tuple([count for count in self.unanswered if count <= meaning])
         for flight in self.in_flight:
@@ -233,6 +237,7 @@ class Conversation:
         counts.insert(place, count)
         self._tokens.insert(place, tokens)
         self._ended.insert(place, ended)
+        self.last_length = counts[-1]
         self._flags.insert(place, reasoned)
         settings.insert(place, setting)
         return True
@@ -242,11 +247,6 @@ class Conversation:
         self.in_flight = tuple([other for other in self.in_flight if other is not flight])
         if not answered and flight.length not in self.unanswered:
             self.unanswered = (*self.unanswered[-_MOST_UNANSWERED + 1 :], flight.length)
-
-    @property
-    def last_length(self) -> int:
-        """Entries of the longest answered request."""
-        return self._counts[-1] if self._counts else 0
 
     def last(self) -> Baseline | None:
         """The answered request that is the longest."""
@@ -409,12 +409,14 @@ class Conversations:
         """
         if match is None:
             conversation, known = Conversation(), 0
-        elif match.shared == len(match.conversation) and not _is_twin(match, fingerprint):
-            conversation, known = match.conversation, match.shared
         else:
-            conversation, known = match.conversation.branch(match.shared, meaning), 0
-        if continues and match is not None and not _is_twin(match, fingerprint):
-            conversation.losses = match.conversation.losses
+            conversation, known = match.conversation, match.shared
+            twin = known == len(fingerprint.raws) and _is_of_another_id(conversation, fingerprint)
+            if twin or known < len(conversation.raws):
+                losses = conversation.losses
+                conversation, known = conversation.branch(known, meaning), 0
+                if continues and not twin:
+                    conversation.losses = losses
         if len(fingerprint.raws) > len(conversation.raws):
             conversation.grow(fingerprint)
         if len(conversation.raws) > known:
@@ -502,10 +504,10 @@ class Conversations:
             del known[0]
 
 
-def _is_twin(match: Match, fingerprint: Fingerprint) -> bool:
-    """Whether a request is, under another id, the very same as one before: another chat that begins alike."""
-    identity, identities = fingerprint.setting.identity, match.conversation.identities
-    return bool(identity and identities) and match.shared == len(fingerprint.raws) and identity not in identities
+def _is_of_another_id(conversation: Conversation, fingerprint: Fingerprint) -> bool:
+    """Whether a request with nothing new is no retry, but another chat that begins alike."""
+    identity, identities = fingerprint.setting.identity, conversation.identities
+    return bool(identity and identities) and identity not in identities
 
 
 def _shared(conversation: Conversation, fingerprint: Fingerprint, known: int) -> int:

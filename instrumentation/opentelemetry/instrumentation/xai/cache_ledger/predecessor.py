@@ -53,7 +53,9 @@ def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
         if match is None:
             return Predecessor(None, absent)
     conversation = match.conversation
-    shared = _shared_meaning(match, fingerprint)
+    shared = match.shared
+    if shared < len(conversation.raws):
+        shared = _shared_meaning(match, fingerprint)
     if conversation.last_length > shared and _is_edited(conversation, shared, fingerprint):
         last = conversation.last()
         rounds = _rounds(fingerprint, 0) - _rounds_of(conversation, conversation.last_length)
@@ -64,21 +66,16 @@ def find(conversations: Conversations, fingerprint: Fingerprint) -> Predecessor:
     depth = 0 if baseline is None else baseline.length
     if conversation.in_flight and any(depth < flight.length <= shared for flight in conversation.in_flight):
         return Predecessor(None, names.CONCURRENT, match, shared=shared)
-    if baseline is not None and not _is_alike(baseline, fingerprint):
+    old, new = None if baseline is None else baseline.setting, fingerprint.setting
+    if old is not None and (old.identity != new.identity or old.system.raw != new.system.raw):
         own = conversation.deepest_like(shared, fingerprint.setting)
         if own is not None and _rounds(fingerprint, own.length) <= 1:
             baseline, depth = own, own.length  # another conversation has said the same, and more
-    if baseline is not None and len(fingerprint) - depth > _ONE_TURN:
+    if baseline is not None and len(fingerprint.raws) - depth > _ONE_TURN:
         rounds = _rounds(fingerprint, depth)
         if rounds > 1 and rounds - conversation.asked_between(depth, shared) > 1:
             baseline = None
     return Predecessor(baseline, None if baseline is not None else absent, match, False, shared)
-
-
-def _is_alike(baseline: Baseline, fingerprint: Fingerprint) -> bool:
-    """Whether a baseline has the id and the system prompt of a request."""
-    old, new = baseline.setting, fingerprint.setting
-    return old.identity == new.identity and old.system.raw == new.system.raw
 
 
 def _is_plainly_continued(match: Match, identity: int) -> bool:

@@ -66,9 +66,9 @@ def answer_attributes(observation: Observation, settings: Settings) -> dict[str,
     return attributes
 
 
-def cache_attributes(verdict: CacheVerdict) -> dict[str, AttributeValue]:
+def add_cache(attributes: dict[str, AttributeValue], verdict: CacheVerdict) -> None:
     """What a span says of the cache. What there is no reason for is left out, as is what does not apply."""
-    attributes: dict[str, AttributeValue] = {names.XAI_CACHE_OUTCOME: verdict.outcome}
+    attributes[names.XAI_CACHE_OUTCOME] = verdict.outcome
     if verdict.reason is not None and verdict.cause is not None and verdict.confidence is not None:
         attributes[names.XAI_CACHE_REASON] = verdict.reason
         attributes[names.XAI_CACHE_CAUSE] = verdict.cause
@@ -84,7 +84,6 @@ def cache_attributes(verdict: CacheVerdict) -> dict[str, AttributeValue]:
         attributes[names.XAI_CACHE_LOST_TOKENS] = verdict.lost
     if verdict.lost:
         attributes[names.XAI_CACHE_REPEATED] = verdict.repeated
-    return attributes
 
 
 def _add_usage(attributes: dict[str, AttributeValue], usage: Usage) -> None:

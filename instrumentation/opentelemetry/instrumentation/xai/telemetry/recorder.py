@@ -17,7 +17,7 @@ from ..observation import AttributeValue, CacheVerdict, Ending, Observation, Req
 from ..prices import Prices
 from ..settings import Settings
 from .attribute_sets import AttributeSets, KnownSets
-from .attributes import answer_attributes, cache_attributes, is_warm, request_attributes, seconds
+from .attributes import add_cache, answer_attributes, is_warm, request_attributes, seconds
 from .cache_increments import increments_of, loss_attributes
 from .counters import Counters, Increment
 from .destination import Destination
@@ -63,7 +63,7 @@ class Recorder:
                 ended = started + observation.timeline.ended - observation.timeline.issued
                 attributes = answer_attributes(observation, self._settings)
                 if verdict is not None:
-                    attributes.update(cache_attributes(verdict))
+                    add_cache(attributes, verdict)
                 span.set_attributes(attributes)
                 if observation.ending in _FAILED:
                     span.set_status(Status(StatusCode.ERROR))
