@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.utils import suppress_http_instrumentation, s
 from conftest import Telemetry
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.xai import guard
+from opentelemetry.instrumentation.xai.cache_ledger import CacheLedger
 from opentelemetry.instrumentation.xai.exchange import Exchange
 from opentelemetry.instrumentation.xai.observation import Ending
 from opentelemetry.instrumentation.xai.observer import Failures, ObservedCall, Observer
@@ -61,6 +62,31 @@ def observer(telemetry: Telemetry) -> Observer:
     """An observer with clocks of its own."""
     recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
     return Observer(Settings(), recorder, None, Clock(), lambda: 1_700_000_000_000_000_000)
+
+
+@pytest.mark.parametrize(
+    "broken", ["wire.fingerprint.Fingerprinter.setting", "CacheLedger.issued", "CacheLedger._answered"]
+)
+def test_a_fault_of_the_ledger_costs_no_span(
+    broken: str, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the ledger fails, the call is recorded all the same, without what the ledger would have said."""
+
+    def fail(*_arguments: Any) -> Any:
+        raise ValueError
+
+    monkeypatch.setattr(guard, "raise_faults", False)
+    place = broken if broken.startswith("wire") else f"cache_ledger.{broken}"
+    monkeypatch.setattr(f"opentelemetry.instrumentation.xai.{place}", fail)
+    recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider))
+    observer = Observer(Settings(), recorder, CacheLedger(), Clock())
+    body = b'{"model":"grok-4.7","messages":[]}'
+    call = observer.watch("POST", "api.x.ai", 443, CHAT, (), body, {}, FAILURES)
+    assert call is not None
+    call.headers_received(200, ())
+    call.finished(b'{"usage":{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1}}}')
+    assert telemetry.attributes()["gen_ai.usage.input_tokens"] == 3
+    assert not [name for name in telemetry.attributes() if name.startswith("xai.cache")]
 
 
 @pytest.fixture

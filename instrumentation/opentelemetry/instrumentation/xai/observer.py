@@ -97,9 +97,17 @@ class Observer:
         current = context.get_current()
         if current and not is_http_instrumentation_enabled():
             return None  # an empty context, which is the most frequent one, suppresses nothing
-        request, fingerprint = read_request(dialect, host, port, headers, body, self._fingerprinter)
-        started, issued = self._wall_clock(), self._clock()
-        inquiry = None if fingerprint is None or self._ledger is None else self._ledger.issued(fingerprint, issued)
+        try:
+            request, fingerprint = read_request(dialect, host, port, headers, body, self._fingerprinter)
+        except Exception as error:  # what has no fingerprint is a call all the same
+            request, fingerprint = read_request(dialect, host, port, headers, body)
+            fault("Fingerprinter", error)
+        started, issued, inquiry = self._wall_clock(), self._clock(), None
+        try:
+            if fingerprint is not None and self._ledger is not None:
+                inquiry = self._ledger.issued(fingerprint, issued)
+        except Exception as error:
+            fault("CacheLedger.issued", error)
         recording = self._recorder.begin(request, started, current)
         recording.propagate(carrier)
         exchange = Exchange(request, dialect, issued, failures.decoding)
