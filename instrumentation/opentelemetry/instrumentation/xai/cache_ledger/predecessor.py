@@ -18,8 +18,8 @@ _ONE_TURN = 2
 """Entries that a question and the answer before it take."""
 _SHORT = 64
 """Bytes of an entry below which several conversations may well have the same one."""
-_MUCH = 160
-"""Bytes of answers, the key's included, that no two conversations have by chance."""
+_LONG = 112
+"""Bytes of an entry, the key's included, from which on it is hardly a phrase that others have as well."""
 
 
 class Predecessor(Struct, frozen=True, gc=False):
@@ -150,12 +150,10 @@ def _is_telling(tail: Tail, fingerprint: Fingerprint, best: Match | None) -> boo
     stop = tail.start + tail.run
     goes_on = any(is_output(fingerprint.kind(place)) for place in range(stop, len(fingerprint)))
     length = len(conversation)
-    said = sum(
-        conversation.size(place, place + 1)
+    return goes_on and any(
+        is_output(conversation.kind(place)) and conversation.size(place, place + 1) >= _LONG
         for place in range(length - tail.run, length)
-        if is_output(conversation.kind(place))
     )
-    return goes_on and said >= _MUCH
 
 
 def _shared_meaning(match: Match, fingerprint: Fingerprint) -> int:
