@@ -117,7 +117,7 @@ class Inquiry(Flight):
     def __init__(
         self, ledger: CacheLedger, standing: Standing, fingerprint: Fingerprint, conversation: Conversation | None
     ) -> None:
-        self.length = len(fingerprint.raws)
+        self.length = len(fingerprint.raws)  # Flight's own two, in place: each call of the hot path is counted
         self.conversations = []
         self._ledger = ledger
         self.standing = standing

@@ -51,9 +51,10 @@ def verdict(standing: Standing, usage: Usage | None, support: Support) -> CacheV
     if not standing.continues and not (identity and identity == baseline.setting.identity):
         return _without_tokens(names.NOT_APPLICABLE, names.FIRST_REQUEST, None)
     outcome = names.MISSED if cached <= _FLOOR else names.PARTIAL
-    reason, change = _reason(standing, baseline, potential, lost, idle_s or 0.0)
     if support.is_absent(standing.setting.endpoint, standing.setting.model):
         reason, change = names.UNSUPPORTED, None
+    else:
+        reason, change = _reason(standing, baseline, potential, lost, idle_s or 0.0)
     return CacheVerdict(
         outcome,
         reason,

@@ -159,8 +159,6 @@ def _is_telling(tail: Tail, fingerprint: Fingerprint, best: Match | None) -> boo
 def _shared_meaning(match: Match, fingerprint: Fingerprint) -> int:
     """How many of the first entries mean the same, whatever their bytes."""
     conversation, shared = match.conversation, match.shared
-    if shared == len(conversation):
-        return shared
     most = min(len(conversation), len(fingerprint))
     while shared < most:
         entry = fingerprint.entry(shared)

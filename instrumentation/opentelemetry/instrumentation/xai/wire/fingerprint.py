@@ -244,12 +244,13 @@ class Fingerprinter:
 
 
 def _part(whole: int, elements: list[msgspec.Raw]) -> Part:
+    sizes = tuple([len(bytes(element)) for element in elements])
     return Part(
         whole,
-        sum(len(bytes(element)) for element in elements),
+        sum(sizes),
         tuple([digest(element) for element in elements]),
         tuple([_canonical(_decoded(element)) for element in elements]),
-        tuple([len(bytes(element)) for element in elements]),
+        sizes,
     )
 
 

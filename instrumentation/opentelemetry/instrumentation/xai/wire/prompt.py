@@ -76,7 +76,7 @@ def survey(body: RequestBody, entries: list[msgspec.Raw]) -> tuple[int, bool]:
     """
     leading, in_front = 0, True
     for entry in entries:
-        try:
+        try:  # kind_of, in place: every request passes here
             read = _decode_kind(entry)
             kind_ = _ROLES.get(read.role) or kind(read.role, read.type)
         except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError):
