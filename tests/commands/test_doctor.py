@@ -742,7 +742,7 @@ def test_how_an_endpoint_is_shown(url: str, shown: str) -> None:
     assert shown_endpoint(url) == shown
 
 
-@pytest.mark.parametrize("command", ["dashboards", "alerts", "watch"])
+@pytest.mark.parametrize("command", ["watch"])
 def test_reserved_commands_say_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A command of a later version gives one clear line and the status of wrong usage, whatever follows it."""
     assert commands.main([command, "a.json", "--out", "x"]) == 2
