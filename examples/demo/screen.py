@@ -181,21 +181,21 @@ class Screen:
         ]
 
     def metrics(self, exposition: str) -> None:
-        """Show a Prometheus scrape; buckets, and labels that never vary, are left out to keep it readable."""
+        """Show a Prometheus scrape; what is long and says little is left out."""
         samples = [match for match in map(_SAMPLE.match, exposition.splitlines()) if match]
         labels = [dict(_LABEL.findall(match[2] or "")) for match in samples]
         values: dict[str, set[str]] = {}
         for name, value in (label for each in labels for label in each.items()):
             values.setdefault(name, set()).add(value)
         constant = {name: next(iter(found)) for name, found in sorted(values.items()) if len(found) == 1}
-        self.heading("The metrics as Prometheus scrapes them", "without histogram buckets")
+        self.heading("The metrics as Prometheus scrapes them", "without histogram buckets and counters still at 0")
         if constant:
             shared = ", ".join(f'{name}="{value}"' for name, value in constant.items())
             self._console.print(Text(f"Labels with one value throughout, left out below: {shared}", "dim"))
         last = ""
         for match, each in zip(samples, labels, strict=True):
             name, value = match[1], match[3]
-            if name.endswith("_bucket"):
+            if name.endswith("_bucket") or (name.endswith("_total") and not float(value)):
                 continue
             family = re.sub(r"_(sum|count|total)$", "", name)
             if family != last:

@@ -374,9 +374,9 @@ def test_buckets_are_those_of_the_conventions(telemetry: Telemetry) -> None:
     for metric in data.resource_metrics[0].scope_metrics[0].metrics:
         for point in metric.data.data_points:
             if hasattr(point, "explicit_bounds"):
-                tokens = metric.unit == "{token}"
-                assert point.explicit_bounds[0] == (1 if tokens else 0.01)
-                assert point.explicit_bounds[-1] == (67108864 if tokens else 81.92)
+                ends = (1, 67108864) if metric.unit == "{token}" else (0.01, 81.92)
+                ends = (0.1, 60) if metric.name.endswith("time_to_first_token") else ends
+                assert (point.explicit_bounds[0], point.explicit_bounds[-1]) == ends
                 assert len(point.explicit_bounds) == 14
 
 

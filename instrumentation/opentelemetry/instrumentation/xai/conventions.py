@@ -162,6 +162,8 @@ TIMEOUT: Final = "timeout"
 
 # --- metrics -----------------------------------------------------------------------------------------
 _SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_FIRST_TOKEN: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0)
+"""Finer where people wait: between powers of two a 95th percentile of 1.4 s reads as 2.2 s."""
 _TOKENS: Final = tuple(4**power for power in range(14))
 
 
@@ -206,13 +208,13 @@ CLIENT_TIME_TO_FIRST_TOKEN: Final = Histogram(
     "xai.client.time_to_first_token",
     "s",
     "Time from issuing a streamed request to its first non-empty reasoning or answer token.",
-    _SECONDS,
+    _FIRST_TOKEN,
 )
 SERVER_TIME_TO_FIRST_TOKEN: Final = Histogram(
     "xai.server.time_to_first_token",
     "s",
     "Time to first token as xAI states it for calls that are not streamed.",
-    _SECONDS,
+    _FIRST_TOKEN,
 )
 INPUT_TOKENS: Final = Counter(
     "gen_ai.client.inference.usage.input_tokens", "{token}", "Input tokens, cached ones included."

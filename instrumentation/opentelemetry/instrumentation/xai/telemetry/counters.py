@@ -25,6 +25,8 @@ from ..observation import AttributeValue
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 Increment: TypeAlias = tuple[Counter, Attributes, int]
 _MOST_ROWS = 2000
+_MOST_BEGINNINGS = 20
+"""Of the SDK's 2,000 attribute sets of an instrument, what exists without an event may take a part only."""
 _PATIENCE_S = 5.0
 _OVERFLOW: Attributes = (("otel.metric.overflow", True),)  # as the SDK calls what is beyond its own limit
 _PARTS = {counter.name: counter.parts for counter in COUNTERS}
@@ -37,6 +39,7 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
+        self._begun: set[int] = set()
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
         self.await_owed: Callable[[float], object] = _nothing
@@ -47,15 +50,28 @@ class Counters:
         """Take a new lock, in a forked child."""
         self._lock = threading.Lock()
 
-    def add(self, common: Attributes, increments: Iterable[Increment]) -> None:
-        """Add to counters that share attributes; an increment of 0 makes the counter exist."""
+    def add(self, common: Attributes, increments: Iterable[Increment], beginning: Iterable[Increment] = ()) -> None:
+        """Add to counters that share attributes; an increment of 0 makes the counter exist.
+
+        ``beginning`` is what is to exist from the first of them on: Prometheus' ``rate`` starts with a series' second
+        sample, so that a counter which begins with its first event hides it. Not where attributes are very many.
+        """
         with self._lock:
             row = self._rows.get(common)
             if row is None:
                 row = self._rows.setdefault(common if len(self._rows) < _MOST_ROWS else _OVERFLOW, {})
+            if beginning and id(row) not in self._begun:
+                if len(self._begun) < _MOST_BEGINNINGS:
+                    for counter, further, amount in beginning:
+                        row.setdefault((counter.name, further), amount)
+                self._begun.add(id(row))
             for counter, further, amount in increments:
                 key = (counter.name, further)
                 row[key] = row.get(key, 0) + amount
+
+    def counts(self, common: Attributes, counter: Counter) -> bool:
+        """Whether a counter without further attributes exists."""
+        return (counter.name, ()) in self._rows.get(common, ())
 
     def register(self, meter: Meter) -> None:
         """Report the table through observable counters of ``meter``.

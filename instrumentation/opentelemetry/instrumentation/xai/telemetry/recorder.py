@@ -18,7 +18,7 @@ from ..prices import Prices
 from ..settings import Settings
 from .attribute_sets import AttributeSets, KnownSets
 from .attributes import add_cache, answer_attributes, is_warm, request_attributes, seconds
-from .cache_increments import increments_of, loss_attributes
+from .cache_increments import NO_COST, beginning, increments_of, loss_attributes
 from .counters import Counters, Increment
 from .destination import Destination
 from .instruments import Instruments
@@ -83,12 +83,16 @@ class Recorder:
     ) -> None:
         """Count what the cache saved and what losing it cost, as soon as prices are known."""
         usage = observation.usage
-        if usage is None or usage.input_tokens is None or not (usage.cached_tokens or verdict.lost):
+        if usage is None or usage.input_tokens is None:
             return
         ours = sets.ours_in_table
+        begun = counters.counts(ours, names.CACHE_SAVED_COST)
+        if begun and not (usage.cached_tokens or verdict.lost):
+            return
 
         def add(saved: int, lost: int) -> None:
-            increments: list[Increment] = [(names.CACHE_SAVED_COST, (), saved)]
+            increments: list[Increment] = [] if begun else list(NO_COST)
+            increments.append((names.CACHE_SAVED_COST, (), saved))
             if lost:
                 increments.append((names.CACHE_LOST_COST, loss_attributes(verdict), lost))
             counters.add(ours, increments)
@@ -131,7 +135,8 @@ def _count(counters: Counters, observation: Observation, verdict: CacheVerdict |
     if usage is not None and usage.cost_ticks is not None:
         ours.append((names.COST, (), usage.cost_ticks))
     if ours:
-        counters.add(sets.ours_in_table, ours)
+        begun = () if verdict is None else beginning(observation.request.conversation_id is not None)
+        counters.add(sets.ours_in_table, ours, begun)
     counters.add(sets.standard_in_table, _NOTHING if usage is None else _increments_of_usage(usage))
 
 
