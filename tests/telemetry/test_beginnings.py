@@ -29,7 +29,8 @@ def record(
         usage=Usage(2000, 10, 0, 0),
         finish_reasons=("stop",),
     )
-    recorder = Recorder(Settings(), Destination(telemetry.tracer_provider, telemetry.meter_provider), prices)
+    settings = Settings() if verdict is not None else Settings(ledger="off")
+    recorder = Recorder(settings, Destination(telemetry.tracer_provider, telemetry.meter_provider), prices)
     recorder.begin(observation.request, 0, context.get_current()).finish(observation, verdict)
 
 

@@ -73,8 +73,10 @@ COUNTERS = "gen_ai.client.inference.usage."
 
 
 def record(telemetry: Telemetry, *observations: Observation, current: Any = None, **settings: Any) -> None:
-    """Record observations, as one ``instrument()`` would."""
-    recorder = Recorder(Settings(**settings), Destination(telemetry.tracer_provider, telemetry.meter_provider))
+    """Record observations, as one ``instrument()`` without a ledger would."""
+    recorder = Recorder(
+        Settings(**{"ledger": "off", **settings}), Destination(telemetry.tracer_provider, telemetry.meter_provider)
+    )
     for observation in observations:
         within = context.get_current() if current is None else current
         recorder.begin(observation.request, STARTED, within).finish(observation)
@@ -383,7 +385,8 @@ def test_buckets_are_those_of_the_conventions(telemetry: Telemetry) -> None:
 def test_metric_baggage(telemetry: Telemetry) -> None:
     """Baggage keys asked for are on every metric and on no span; past 50 values of a key they become ``_other``."""
     recorder = Recorder(
-        Settings(metric_baggage=("tenant", "route")), Destination(telemetry.tracer_provider, telemetry.meter_provider)
+        Settings(metric_baggage=("tenant", "route"), ledger="off"),
+        Destination(telemetry.tracer_provider, telemetry.meter_provider),
     )
     for number in range(53):
         current = baggage.set_baggage("tenant", f"t{number}", baggage.set_baggage("secret", "s"))

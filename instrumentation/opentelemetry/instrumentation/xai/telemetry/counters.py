@@ -26,7 +26,6 @@ Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 Increment: TypeAlias = tuple[Counter, Attributes, int]
 _MOST_ROWS = 2000
 _MOST_BEGINNINGS = 20
-"""Of the SDK's 2,000 attribute sets of an instrument, what exists without an event may take a part only."""
 _PATIENCE_S = 5.0
 _OVERFLOW: Attributes = (("otel.metric.overflow", True),)  # as the SDK calls what is beyond its own limit
 _PARTS = {counter.name: counter.parts for counter in COUNTERS}
@@ -39,7 +38,7 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
-        self._begun: set[int] = set()
+        self._begun: set[Attributes] = set()
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
         self.await_owed: Callable[[float], object] = _nothing
@@ -50,24 +49,27 @@ class Counters:
         """Take a new lock, in a forked child."""
         self._lock = threading.Lock()
 
-    def add(self, common: Attributes, increments: Iterable[Increment], beginning: Iterable[Increment] = ()) -> None:
-        """Add to counters that share attributes; an increment of 0 makes the counter exist.
-
-        ``beginning`` is what is to exist from the first of them on: Prometheus' ``rate`` starts with a series' second
-        sample, so that a counter which begins with its first event hides it. Not where attributes are very many.
-        """
+    def add(self, common: Attributes, increments: Iterable[Increment]) -> bool:
+        """Add to counters that share attributes, and say whether these are new; 0 makes a counter exist."""
         with self._lock:
             row = self._rows.get(common)
+            new = row is None
             if row is None:
                 row = self._rows.setdefault(common if len(self._rows) < _MOST_ROWS else _OVERFLOW, {})
-            if beginning and id(row) not in self._begun:
-                if len(self._begun) < _MOST_BEGINNINGS:
-                    for counter, further, amount in beginning:
-                        row.setdefault((counter.name, further), amount)
-                self._begun.add(id(row))
             for counter, further, amount in increments:
                 key = (counter.name, further)
                 row[key] = row.get(key, 0) + amount
+        return new
+
+    def begin(self, common: Attributes, increments: Iterable[Increment]) -> None:
+        """Make counters exist at 0 that have yet to count: Prometheus' ``rate`` would not see their first event.
+
+        Not where attributes are many: of the label sets that an SDK allows an instrument, the ones without an event may
+        take a part only.
+        """
+        if common in self._begun or len(self._begun) < _MOST_BEGINNINGS:
+            self._begun.add(common)
+            self.add(common, increments)
 
     def counts(self, common: Attributes, counter: Counter) -> bool:
         """Whether a counter without further attributes exists."""

@@ -37,6 +37,7 @@ class Recorder:
         self._destination = destination
         self._prices = Prices() if prices is None else prices
         self._makes_spans = settings.spans != "never"
+        self._has_ledger = settings.ledger != "off"
         self._sets = KnownSets(settings.metric_baggage)
 
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
@@ -73,7 +74,7 @@ class Recorder:
     def record(self, observation: Observation, verdict: CacheVerdict | None, within: Context) -> None:
         """Record the metrics of an exchange in the context of its span."""
         instruments, sets = self._destination.instruments(), self._sets.of(observation, within)
-        _count(instruments.counters, observation, verdict, sets)
+        _count(instruments.counters, observation, verdict, sets, self._has_ledger)
         if verdict is not None and not self._prices.absent:
             self._count_money(instruments.counters, observation, verdict, sets)
         _time(instruments, observation, sets, within)
@@ -91,11 +92,12 @@ class Recorder:
             return
 
         def add(saved: int, lost: int) -> None:
-            increments: list[Increment] = [] if begun else list(NO_COST)
-            increments.append((names.CACHE_SAVED_COST, (), saved))
+            increments: list[Increment] = [(names.CACHE_SAVED_COST, (), saved)]
             if lost:
                 increments.append((names.CACHE_LOST_COST, loss_attributes(verdict), lost))
             counters.add(ours, increments)
+            if not begun:
+                counters.begin(ours, NO_COST)
 
         counters.await_owed = self._prices.wait
         self._prices.count(observation.request.model, usage.input_tokens, usage.cached_tokens or 0, verdict.lost, add)
@@ -129,14 +131,15 @@ class Recording:
                 self._recorder.finish_span(self._span, observation, verdict, self._started)
 
 
-def _count(counters: Counters, observation: Observation, verdict: CacheVerdict | None, sets: AttributeSets) -> None:
+def _count(
+    counters: Counters, observation: Observation, verdict: CacheVerdict | None, sets: AttributeSets, has_ledger: bool
+) -> None:
     usage = observation.usage
     ours = [] if verdict is None else increments_of(observation, verdict)
     if usage is not None and usage.cost_ticks is not None:
         ours.append((names.COST, (), usage.cost_ticks))
-    if ours:
-        begun = () if verdict is None else beginning(observation.request.conversation_id is not None)
-        counters.add(sets.ours_in_table, ours, begun)
+    if ours and counters.add(sets.ours_in_table, ours) and has_ledger:
+        counters.begin(sets.ours_in_table, beginning(observation.request.conversation_id is not None))
     counters.add(sets.standard_in_table, _NOTHING if usage is None else _increments_of_usage(usage))
 
 
