@@ -249,7 +249,9 @@ def test_a_span_that_is_not_sampled_has_its_metrics(telemetry: Telemetry) -> Non
 
 def test_without_spans_there_are_metrics(telemetry: Telemetry) -> None:
     """``spans="never"`` makes no span, propagates nothing, and records the same metrics."""
-    recorder = Recorder(Settings(spans="never"), Destination(telemetry.tracer_provider, telemetry.meter_provider))
+    recorder = Recorder(
+        Settings(spans="never", ledger="off"), Destination(telemetry.tracer_provider, telemetry.meter_provider)
+    )
     recording = recorder.begin(STREAMED.request, STARTED, context.get_current())
     carrier: dict[str, str] = {}
     recording.propagate(carrier)
