@@ -1,25 +1,26 @@
-"""``xai-otel dashboards``: writes the shipped boards, as they are in the package."""
+"""``xai-otel dashboards``: writes the shipped boards and the runbook, as they are in the package."""
 
 import sys
 from pathlib import Path
 
-_BOARDS = ("xai-overview.json", "xai-cache-regressions.json")
+_SHIPPED = ("xai-overview.json", "xai-cache-regressions.json", "runbook.md")
 _NEXT = """\
 
 Next:
   by hand        Grafana > Dashboards > New > Import, once for each file
   provisioned    a provider of type "file" whose path is this folder
-The boards ask for a Prometheus data source, and for a Tempo one if there is any.
+The boards ask for a Prometheus data source, and for a Tempo one if there is any. Put the runbook where your team
+reads, and let the alerts link to it: xai-otel alerts --runbook-url URL
 """
 
 
 def run(*, out: str) -> int:
     """Write the boards into a folder, which is made if need be; 0 when they are written, 2 when they cannot be."""
-    folder, boards = Path(out), {name: (_shipped() / name).read_bytes() for name in _BOARDS}
+    folder, shipped = Path(out), {name: _content(name) for name in _SHIPPED}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, board in boards.items():
-            (folder / name).write_bytes(board)
+        for name, content in shipped.items():
+            (folder / name).write_bytes(content)
             sys.stdout.write(f"Wrote {folder / name}\n")
     except OSError as error:
         sys.stderr.write(
@@ -31,7 +32,10 @@ def run(*, out: str) -> int:
     return 0
 
 
-def _shipped() -> Path:
-    """Where the boards are: in the wheel beside this package, in a checkout where they are generated."""
-    inside = Path(__file__).parents[1] / "boards"
-    return inside if inside.is_dir() else Path(__file__).parents[5] / "dashboards" / "generated"
+def _content(name: str) -> bytes:
+    """A file's content: in the wheel it lies within this package, in a checkout among the dashboards."""
+    inside = Path(__file__).parents[1] / "boards" / name
+    if inside.exists():
+        return inside.read_bytes()
+    dashboards = Path(__file__).parents[5] / "dashboards"
+    return (dashboards / name if name.endswith(".md") else dashboards / "generated" / name).read_bytes()
