@@ -1,11 +1,12 @@
 # Everything from nothing: each target makes the environment that it needs. `make` alone lists the targets.
 PYTHON ?= python3
+SIMULATE ?= --weeks 20 --seeds 5 --regression-rates 30,300,3000
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := instrumentation examples tests noxfile.py bench
+PACKAGES := instrumentation examples dashboards tests noxfile.py bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports test-matrix bench clean
+.PHONY: help demo stack dashboards simulate test test-victoria-metrics check format lint types imports test-matrix bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -27,6 +28,16 @@ $(VENV)/.developed: $(VENV)/.made
 demo: $(VENV)/.made ## a chat application and its telemetry, live in the terminal
 	@cd examples && ../$(BIN)/python -m demo
 
+stack: $(VENV)/.made ## Prometheus, Alertmanager and a chat application that begins to break its cache: watch the alert fire
+	@cd examples && ../$(BIN)/python -m stack
+
+dashboards: $(VENV)/.developed ## make boards and rules anew from their source
+	@cd dashboards && ../$(BIN)/python -m source
+	@$(BIN)/xai-otel alerts --out dashboards/generated/xai-alerts.yaml > /dev/null
+
+simulate: $(VENV)/.developed ## weeks of traffic on a real Prometheus: false alarms and delays of the rules
+	@cd dashboards && ../$(BIN)/python -m simulation --rules generated/xai-alerts.yaml $(SIMULATE)
+
 test: $(VENV)/.developed ## the whole test suite
 	@$(BIN)/python -m pytest
 
@@ -40,7 +51,7 @@ lint: $(VENV)/.developed ## style, and a docstring for every test
 	@$(BIN)/interrogate --quiet tests
 
 types: $(VENV)/.developed ## strict types
-	@$(BIN)/mypy instrumentation examples bench
+	@$(BIN)/mypy instrumentation examples dashboards bench
 
 imports: $(VENV)/.developed ## no file imports from a floor above its own
 	@PYTHONPATH=instrumentation $(BIN)/lint-imports --no-cache
