@@ -1,0 +1,1 @@
+"""Simulated traffic on which alert rules are proved, on a real Prometheus: see ``README.md``."""
