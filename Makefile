@@ -17,7 +17,7 @@ $(VENV)/.made: pyproject.toml
 	  { echo "Python 3.10 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another with PYTHON=..."; exit 2; }
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip >= 25.1"
-	@$(BIN)/python -m pip install --quiet --editable ".[demo,otlp]"
+	@$(BIN)/python -m pip install --quiet --editable ".[demo,otlp,prices]"
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.made
@@ -28,8 +28,8 @@ $(VENV)/.developed: $(VENV)/.made
 demo: $(VENV)/.made ## a chat application and its telemetry, live in the terminal
 	@cd examples && ../$(BIN)/python -m demo
 
-stack: $(VENV)/.made ## Prometheus, Alertmanager and a chat application that begins to break its cache: watch the alert fire
-	@cd examples && ../$(BIN)/python -m stack
+stack: $(VENV)/.made ## Prometheus and Alertmanager notice a release that breaks its cache (KEEP=1 leaves them running)
+	@cd examples && ../$(BIN)/python -m stack $(if $(KEEP),--keep)
 
 dashboards: $(VENV)/.developed ## make boards and rules anew from their source
 	@cd dashboards && ../$(BIN)/python -m source
@@ -51,7 +51,8 @@ lint: $(VENV)/.developed ## style, and a docstring for every test
 	@$(BIN)/interrogate --quiet tests
 
 types: $(VENV)/.developed ## strict types
-	@$(BIN)/mypy instrumentation examples dashboards bench
+	@$(BIN)/mypy instrumentation examples bench
+	@$(BIN)/mypy --python-version 3.11 dashboards # the boards' library needs it
 
 imports: $(VENV)/.developed ## no file imports from a floor above its own
 	@PYTHONPATH=instrumentation $(BIN)/lint-imports --no-cache

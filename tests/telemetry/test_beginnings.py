@@ -53,7 +53,9 @@ def test_every_kind_of_request_exists_at_0_but_the_one_that_came(telemetry: Tele
     assert found >= {(outcome, reason) for outcome in (names.PARTIAL, names.MISSED) for reason in LOSSES}
     assert (names.REUSED, None) in found
     assert [point.attributes["xai.cache.reason"] for point in points if point.value] == [names.FIRST_REQUEST]
-    assert {point.attributes["xai.conversation.id.presence"] for point in points} == {names.PRESENT}
+    for presence in (names.PRESENT, names.ABSENT):
+        of_it = [point for point in points if point.attributes["xai.conversation.id.presence"] == presence]
+        assert len(of_it) == len(points) / 2
 
 
 def test_potential_and_reused_tokens_exist_at_0(telemetry: Telemetry) -> None:
@@ -85,11 +87,11 @@ def test_without_a_ledger_there_is_nothing(telemetry: Telemetry) -> None:
 
 
 def test_what_exists_without_an_event_is_bounded(telemetry: Telemetry) -> None:
-    """Past twenty models, hosts and baggage values the SDK's limit of label sets is left to what really happens."""
+    """Past ten models, hosts and baggage values the SDK's limit of label sets is left to what really happens."""
     for number in range(40):
         record(telemetry, FIRST, f"model-{number}")
     points = telemetry.metrics()["xai.client.cache.lost_tokens"]
-    assert len({point.attributes["gen_ai.request.model"] for point in points}) == 20
+    assert len({point.attributes["gen_ai.request.model"] for point in points}) == 10
     assert len(telemetry.metrics()["xai.client.cache.requests"]) < 1000
 
 

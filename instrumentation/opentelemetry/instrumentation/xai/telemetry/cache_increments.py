@@ -50,23 +50,21 @@ NO_COST: Sequence[Increment] = [
 
 
 @cache
-def beginning(present: bool) -> Sequence[Increment]:
-    """What exists of a model from its first answer on, for requests with or without a conversation id: all at 0."""
+def beginning() -> Sequence[Increment]:
+    """What exists of a model from its first answer on, all at 0."""
     outcomes = [(names.REUSED, None), (names.UNREPORTED, names.UNREPORTED)]
     outcomes += [(outcome, reason) for outcome in (names.PARTIAL, names.MISSED) for reason in _LOSSES]
     outcomes += [(names.NOT_APPLICABLE, reason) for reason in _NONE_TO_LOSE]
+    requests = [
+        _request_attributes(outcome, reason, reason and names.REASONS[reason][0], present)
+        for outcome, reason in outcomes
+        for present in (True, False)
+    ]
     return [
         (names.CACHE_POTENTIAL_TOKENS, (), 0),
         (names.CACHE_REUSED_TOKENS, (), 0),
         *((names.CACHE_LOST_TOKENS, attributes, 0) for attributes in _ALL_LOSSES),
-        *(
-            (
-                names.CACHE_REQUESTS,
-                _request_attributes(outcome, reason, reason and names.REASONS[reason][0], present),
-                0,
-            )
-            for outcome, reason in outcomes
-        ),
+        *((names.CACHE_REQUESTS, attributes, 0) for attributes in requests),
     ]
 
 

@@ -25,7 +25,7 @@ from ..observation import AttributeValue
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 Increment: TypeAlias = tuple[Counter, Attributes, int]
 _MOST_ROWS = 2000
-_MOST_BEGINNINGS = 20
+_MOST_BEGINNINGS = 10
 _PATIENCE_S = 5.0
 _OVERFLOW: Attributes = (("otel.metric.overflow", True),)  # as the SDK calls what is beyond its own limit
 _PARTS = {counter.name: counter.parts for counter in COUNTERS}

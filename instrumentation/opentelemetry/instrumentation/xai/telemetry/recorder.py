@@ -139,7 +139,7 @@ def _count(
     if usage is not None and usage.cost_ticks is not None:
         ours.append((names.COST, (), usage.cost_ticks))
     if ours and counters.add(sets.ours_in_table, ours) and has_ledger:
-        counters.begin(sets.ours_in_table, beginning(observation.request.conversation_id is not None))
+        counters.begin(sets.ours_in_table, beginning())
     counters.add(sets.standard_in_table, _NOTHING if usage is None else _increments_of_usage(usage))
 
 
