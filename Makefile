@@ -3,7 +3,7 @@ PYTHON ?= python3
 SIMULATE ?= --weeks 20 --seeds 5 --regression-rates 30,300,3000
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := instrumentation examples dashboards tests noxfile.py bench
+PACKAGES := instrumentation examples dashboards/source dashboards/simulation tests noxfile.py bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo stack dashboards simulate test test-victoria-metrics check format lint types imports test-matrix bench clean
