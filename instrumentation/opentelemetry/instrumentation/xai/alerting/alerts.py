@@ -83,10 +83,12 @@ def _drifted(thresholds: Thresholds) -> str:
 
 
 def _expensive(thresholds: Thresholds) -> str:
+    """Asked of what is as old as the window: of a new model's first minutes the release alone would be seen."""
     budget = f"{thresholds.budget_usd_per_hour:g}"
     return (
         f"3600 * quantile_over_time(0.25, {recording.LOST_MONEY}[{_LASTING}]) > {budget}\n"
-        f"  and 3600 * {recording.LOST_MONEY} > {budget}"
+        f"  and 3600 * {recording.LOST_MONEY} > {budget}\n"
+        f"  and present_over_time({recording.LOST_MONEY}[15m] offset 75m)"
     )
 
 

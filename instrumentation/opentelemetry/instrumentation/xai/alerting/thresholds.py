@@ -13,7 +13,9 @@ from ..conventions import CAUSE_CLIENT, CAUSE_PROVIDER, REASONS
 LOSSES = tuple(reason for reason, (cause, _) in REASONS.items() if cause in {CAUSE_CLIENT, CAUSE_PROVIDER})
 """The reasons for which tokens count as lost, and so those that can be accepted."""
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-_OURS = frozenset({"alertname", "severity", "job", "service_name", "gen_ai_request_model", "xai_cache_reason"})
+_OURS = frozenset(
+    {"alertname", "severity", "job", "service_name", "gen_ai_request_model", "xai_cache_reason", "xai_token_kind"}
+)
 _LONGEST_LABEL = 200
 
 

@@ -84,8 +84,8 @@ exit statuses:
 _DASHBOARDS = """\
 Writes the two Grafana boards that this package ships: "xAI overview" (is the cache working, is it fast,
 is it healthy, what does it cost) and "xAI cache regressions" (what was lost, to which reason, whose doing
-it was). One JSON each, whether metrics are scraped, come over OTLP, or lie in VictoriaMetrics. The runbook that
-alerts link to comes along."""
+it was). One JSON each, whether metrics are scraped, come over OTLP, or lie in VictoriaMetrics. The runbook
+that alerts link to comes along."""
 _DASHBOARDS_EPILOG = """\
 examples:
   xai-otel dashboards --out boards
