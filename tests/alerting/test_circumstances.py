@@ -68,7 +68,8 @@ def new_models() -> Iterator[Trial]:
     promises = (page(job, 30), *absolute, *quiet(job, alerts=(DRIFT, SLOW)))
     yield Trial(job, (Stream(phases=(broken(END),), whole=True),), promises)
     job = "broken from its third hour on"
-    yield alone(job, (healthy(3 * HOUR), broken(5 * HOUR)), page(job, END), *quiet(job, alerts=(DRIFT, SLOW)))
+    drift = (silent(job, DRIFT, 6 * HOUR), firing(job, DRIFT, END))
+    yield alone(job, (healthy(3 * HOUR), broken(5 * HOUR)), page(job, END), *drift, *quiet(job, alerts=(SLOW,)))
     job = "new and slow"
     slow = replace(HEALTHY, minutes=4 * HOUR, first_token_s=4.0)
     yield alone(job, (healthy(4 * HOUR), slow), *quiet(job))

@@ -43,9 +43,9 @@ _SAID: Final = {
         "have been read from the cache were lost; the objective is an efficiency of <objective>.",
     ),
     "XaiCacheEfficiencyDrift": _Said(
-        f"{_WHO} loses {_SHARE} more of its prompt cache than the day before",
-        "For most of the last ninety minutes the part of the potential tokens that was lost lay that much above the "
-        "median of the day before.",
+        f"{_WHO} loses more of its prompt cache than the day before, by {_SHARE} of all that could be reused",
+        "For most of the last ninety minutes the part of the potential tokens that was lost lay that many points above "
+        "the median of the day before.",
     ),
     "XaiCacheLostMoney": _Said(
         f"{_WHO} loses {{{{ $value | printf `%.2f` }}}} USD an hour to a cold prompt cache",

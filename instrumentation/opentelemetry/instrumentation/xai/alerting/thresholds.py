@@ -17,6 +17,8 @@ _OURS = frozenset(
     {"alertname", "severity", "job", "service_name", "gen_ai_request_model", "xai_cache_reason", "xai_token_kind"}
 )
 _LONGEST_LABEL = 200
+_LEAST_OBJECTIVE = 0.001
+"""Below it, all may be lost; and as near to 1, nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +55,16 @@ class Thresholds:
     """Of the answers: how many may lack a count of cached tokens."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.objective < 1:
+        if not _LEAST_OBJECTIVE <= self.objective <= 1 - _LEAST_OBJECTIVE:
             raise ValueError(f"the objective is {self.objective:g}; allowed is what lies between 0 and 1, as 0.85")
         if not 0 < self.budget_usd_per_hour < float("inf"):
             raise ValueError(f"the budget is {self.budget_usd_per_hour:g} USD; allowed is any amount above 0")
         for reason in self.accept:
             if reason not in LOSSES:
                 raise ValueError(f"no tokens are lost to {reason!r}; allowed is any of {', '.join(LOSSES)}")
+        for url in (self.grafana_url, self.runbook_url):
+            if not url or not url.isprintable() or "{{" in url:
+                raise ValueError(f"{url!r} cannot be linked to; allowed is an address, as https://grafana.example.com")
         for name, value in self.labels.items():
             if not _LABEL.match(name) or name.startswith("__") or name in _OURS:
                 ours = ", ".join(sorted(_OURS))
