@@ -70,7 +70,10 @@ SAID: dict[str, dict[str, str]] = {
     },
     LOW: {"summary": f"{JOB} ({MODEL}) loses 60% of its prompt cache", **LOST},
     LOW_FOR_HOURS: {"summary": f"{JOB} ({MODEL}) has lost 60% of its prompt cache for hours", **LOST},
-    DRIFT: {"summary": f"{JOB} ({MODEL}) loses 55% more of its prompt cache than the day before", **LOST},
+    DRIFT: {
+        "summary": f"{JOB} ({MODEL}) loses more of its prompt cache than the day before, by 55% of all that could be reused",
+        **LOST,
+    },
     MONEY: {"summary": f"{JOB} ({MODEL}) loses 54.00 USD an hour to a cold prompt cache", **LOST},
     SLOW: {
         **LOST,
