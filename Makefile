@@ -41,6 +41,13 @@ simulate: $(VENV)/.developed ## weeks of traffic on a real Prometheus: false ala
 test: $(VENV)/.developed ## the whole test suite
 	@$(BIN)/python -m pytest
 
+.victoria-metrics/bin/victoria-metrics:
+	@tests/dashboards/get-victoria-metrics.sh .victoria-metrics
+
+test-victoria-metrics: $(VENV)/.developed .victoria-metrics/bin/victoria-metrics ## the boards on VictoriaMetrics, over OTLP
+	@VICTORIA_METRICS=$(CURDIR)/.victoria-metrics/bin/victoria-metrics \
+	  $(BIN)/python -m pytest tests/dashboards/test_victoria_metrics.py
+
 check: format lint types imports test-matrix ## what CI runs beside `make test`
 
 format: $(VENV)/.developed ## is everything formatted?

@@ -1,6 +1,0 @@
-"""The boards' own folder, from which ``source`` is imported."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dashboards"))
