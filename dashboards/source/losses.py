@@ -111,7 +111,7 @@ def by_cause() -> Panel:
         "Lost share of what was reusable, by cause",
         "Of the tokens that could have been reused, the share that each cause took away. A red step is a change of "
         "your own; orange alone, with several models or jobs at once, is xAI's. XaiCacheBrokenByClient looks at the "
-        "client's share. From `{queries.LOST}` and `{queries.POTENTIAL}`.",
+        f"client's share. From `{queries.LOST}` and `{queries.POTENTIAL}`.",
         [Ask(queries.share_of_each(parts, queries.rate(queries.POTENTIAL)), "{{xai_cache_cause}}")],
         PERCENT,
         {cause: Look(color) for cause, color in colors.CAUSES.items()},

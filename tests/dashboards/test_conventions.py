@@ -144,7 +144,8 @@ def test_every_panel_has_title_and_description(panel: dict[str, Any]) -> None:
     """panel-title-description-rule: and the description names the metrics, or where else the figures are from."""
     assert panel["title"]
     assert len(panel["description"]) > 80
-    assert re.search(r"From (`|spans)", panel["description"]), "does not say where it is from"
+    assert re.search(r"From (`[a-z]|spans)", panel["description"]), "does not say where it is from"
+    assert "{queries" not in panel["description"], "a name that was not filled in"
 
 
 @each_panel
