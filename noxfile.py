@@ -10,8 +10,8 @@ OLDEST = ("opentelemetry-api==1.30.0", "opentelemetry-sdk==1.30.0", "opentelemet
 OLDEST += ("msgspec==0.19.0", "wrapt==1.16.0")
 
 
-# What runs on its own environments (fresh ones, with the built wheel) has a session of its own; boards and rules are the
-# same for all.
+# What runs on its own environments (fresh ones, with the built wheel) has a session of its own; boards and rules are
+# the same for all.
 APART = (
     "tests",
     "--ignore=tests/examples",

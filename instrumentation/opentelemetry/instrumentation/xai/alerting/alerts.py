@@ -10,9 +10,11 @@ average, which one incident can spoil.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..conventions import HISTORY_EDITED
+from ..promql import selector
 from . import recording
 from .annotations import annotations
-from .recording import broken_over, broken_requests_over, eligible_over, loss_over
+from .recording import REASON, broken_over, broken_requests_over, eligible_over, loss_over
 from .thresholds import Thresholds
 
 _LASTING = "90m"
@@ -51,15 +53,31 @@ def alerts(thresholds: Thresholds) -> Iterator[Alert]:
 
 
 def _broken(thresholds: Thresholds) -> str:
-    """Conversations that broke before break again: 15 minutes where there is traffic, 2 hours where there is little."""
+    """Conversations that broke before break again: 15 minutes where there is traffic, 2 hours where there is little.
 
+    In 2 hours of little traffic one long conversation is a large share: so there it has to happen at several times,
+    seen in six of the 24 windows of 15 minutes that begin 5 minutes apart. And an application that edits what was said
+    does so on every turn, where its users do so now and then.
+    """
+    edited = f'{REASON}="{HISTORY_EDITED}"'
+    return "\nor\n".join(
+        [
+            *_breaking(f'{REASON}!="{HISTORY_EDITED}"', thresholds.broken_share, thresholds.broken_requests),
+            *_breaking(edited, thresholds.edited_share, thresholds.edited_requests),
+        ]
+    )
+
+
+def _breaking(of_reason: str, share: float, requests: int) -> Iterator[str]:
     def within(window: str) -> str:
         return (
-            f"{broken_over(window)} > {thresholds.broken_share:g}\n"
-            f"  and {broken_requests_over(window)} >= {thresholds.broken_requests}"
+            f"{selector(broken_over(window), of_reason)} > {share:g}\n"
+            f"  and {selector(broken_requests_over(window), of_reason)} >= {requests}"
         )
 
-    return f"({within('15m')})\nor\n({within('2h')}\n  and {broken_over('15m')} > 0)"
+    recent = selector(broken_over("15m"), of_reason)
+    yield f"({within('15m')})"
+    yield f"({within('2h')}\n  and count_over_time(({recent} > {share:g})[2h:5m]) >= 6\n  and {recent} > 0)"
 
 
 def _inefficient(loss: float, long: str, short: str) -> str:

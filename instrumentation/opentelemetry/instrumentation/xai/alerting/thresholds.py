@@ -39,10 +39,14 @@ class Thresholds:
     """Where the runbook is."""
 
     broken_share: float = 0.05
-    """Of the potential tokens: lost to one reason, by conversations that lost to it before. Users who edit what they
-    said make a few in a thousand; a flag of 10 % makes eight in a hundred."""
+    """Of the potential tokens: lost to one reason, by conversations that lost to it before. A flag of 10 % makes eight
+    in a hundred."""
     broken_requests: int = 5
     """The least number of calls that broke."""
+    edited_share: float = 0.15
+    """The same for edited histories, which users edit too: some in a thousand, but in a quiet hour ten in a hundred,"""
+    edited_requests: int = 10
+    """and the least number of those."""
     drift: float = 0.10
     """Of the potential tokens: how much more must be lost than on the day before."""
     slower: float = 1.5
