@@ -13,8 +13,9 @@ floor what
       ``stability``: what the ledger would say, foretold from two bodies
 3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
 2     ``wire``: xAI's wire format, bytes to facts
-      ``settings``; ``environment``: what OpenTelemetry's own variables ask for
-1     ``observation``: the nouns that all floors share; ``fixes``: what to do about each reason
+      ``settings``; ``environment``: what OpenTelemetry's own variables ask for; ``alerting``: rules for Prometheus
+1     ``observation``: the nouns that all floors share; ``fixes``: what to do about each reason; ``promql``: the metrics
+      as Prometheus spells them
 0     ``conventions``: every name that leaves in telemetry; ``limits``: how much of anything is kept;
       ``notices``: what the user is told; ``guard``: where our own faults stop; ``forking``: what a child makes anew
 ===== ========================================================================================================
