@@ -90,14 +90,17 @@ def _inefficient(loss: float, long: str, short: str) -> str:
 
 
 def _drifted(thresholds: Thresholds) -> str:
-    """Against the median of the day before, or as much of it as there is, if that is some hours."""
+    """Against the median of the day before, or as much of it as there is, if that is some hours.
+
+    Of few calls a few long ones are a large share: there it takes half as much again.
+    """
     recent = f"quantile_over_time(0.25, {loss_over('15m')}[{_LASTING}])"
     before = f"quantile_over_time(0.5, {loss_over('15m')}[1d] offset 2h)"
     return (
-        f"{recent} - {before} > {thresholds.drift:g}\n"
+        f"({recent} - {before} > {thresholds.drift:g} and {eligible_over('1h')} >= {2 * _FEW}\n"
+        f"  or {recent} - {before} > {1.5 * thresholds.drift:g} and {eligible_over('1h')} >= {_FEW})\n"
         f"  and {loss_over('30m')} - {before} > {thresholds.drift:g}\n"
-        f"  and present_over_time({loss_over('15m')}[18h] offset 6h)\n"
-        f"  and {eligible_over('1h')} >= {_FEW}"
+        f"  and present_over_time({loss_over('15m')}[18h] offset 6h)"
     )
 
 
