@@ -9,7 +9,7 @@ PACKAGES := instrumentation examples dashboards/source dashboards/simulation tes
 .PHONY: help demo stack dashboards simulate test test-victoria-metrics check format lint types imports test-matrix bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
 
 $(VENV)/.made: pyproject.toml
 	@echo "Making $(VENV) (once) ..."
