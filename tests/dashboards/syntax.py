@@ -51,6 +51,8 @@ def _operands(node: Any) -> Iterator[str]:
     elif isinstance(node, promql_parser.BinaryExpr) and operator(node) in COMPARISONS:
         for side in (node.lhs, node.rhs):
             if not isinstance(side, promql_parser.NumberLiteral):
-                yield side.prettify()
+                yield from _operands(side)
+    elif isinstance(node, promql_parser.Call) and isinstance(node.args[0], promql_parser.SubqueryExpr):
+        yield from _operands(node.args[0].expr)  # what is counted is what the comparison within lets through
     else:
         yield node.prettify()

@@ -110,7 +110,7 @@ def _expensive(thresholds: Thresholds) -> str:
     return (
         f"3600 * quantile_over_time(0.25, {recording.LOST_MONEY}[{_LASTING}]) > {budget}\n"
         f"  and 3600 * {recording.LOST_MONEY} > {budget}\n"
-        f"  and present_over_time({recording.LOST_MONEY}[15m] offset 75m)"
+        f"  and present_over_time({recording.POTENTIAL}[15m] offset 75m)"
     )
 
 

@@ -45,6 +45,7 @@ def broken_requests_over(window: str) -> str:
     return f"job_model_reason:xai_cache_broken_requests:increase{window}"
 
 
+POTENTIAL: Final = "job_model:xai_cache_potential_tokens:rate5m"
 LOST_TOKENS: Final = "job_model_reason:xai_cache_lost_tokens:rate15m"
 LOST_COST: Final = "job_model_reason:xai_cache_lost_cost_usd:rate15m"
 LOST_MONEY: Final = "job_model:xai_cache_lost_cost_usd:rate15m"
@@ -69,14 +70,13 @@ def records(thresholds: Thresholds) -> Iterator[Record]:
     counted = promql.avoidable(accept)
     broken = (f'{_CAUSE}="{names.CAUSE_CLIENT}"', *counted[1:])
     repeated = f'{label(names.XAI_CACHE_REPEATED)}="true"'
-    potential = "job_model:xai_cache_potential_tokens:rate5m"
     lost = "job_model:xai_cache_lost_tokens:rate5m"
 
-    yield Record(potential, rate(_POTENTIAL, "5m", of=GROUP))
-    yield Record(lost, f"{rate(_LOST, '5m', *counted, of=GROUP)} or 0 * {potential}")
+    yield Record(POTENTIAL, rate(_POTENTIAL, "5m", of=GROUP))
+    yield Record(lost, f"{rate(_LOST, '5m', *counted, of=GROUP)} or 0 * {POTENTIAL}")
     for window in ("10m", "15m", "30m", "1h"):
         yield Record(loss_over(window), loss(window, of=GROUP, accept=accept))
-    yield Record(loss_over("6h"), f"sum_over_time({lost}[6h]) / (sum_over_time({potential}[6h]) > 0)")
+    yield Record(loss_over("6h"), f"sum_over_time({lost}[6h]) / (sum_over_time({POTENTIAL}[6h]) > 0)")
     yield Record(eligible_over("1h"), increase(_REQUESTS, "1h", promql.ELIGIBLE, of=GROUP))
     yield Record(eligible_over("6h"), f"sum_over_time({eligible_over('1h')}[6h:1h])")
 
