@@ -8,9 +8,8 @@ from opentelemetry.instrumentation.xai.promql import label
 from . import colors, queries
 from .links import field as _series
 from .panels import COUNT, DOLLARS, PER_MINUTE, PERCENT, Ask, Look, Panel, Traces, figure, lines
-from .queries import OF_MODEL
+from .queries import OF_MODEL, OF_MODEL_NAMED
 
-_MODEL_NAME: Final = "{{gen_ai_request_model}}"
 _LOSSES: Final = Traces("Traces of lost tokens", (f"span.{names.XAI_CACHE_LOST_TOKENS} > 0",))
 _CACHED_SPANS: Final = Traces("Traces of cached input", (f"span.{names.USAGE_CACHE_READ_INPUT_TOKENS} > 0",))
 _STEPS: Final = ((None, colors.OURS), (0.7, colors.THEIRS), (0.85, colors.GOOD))
@@ -213,7 +212,7 @@ def by_model() -> Panel:
         "The share of reusable input tokens that was reused, for each model; caches are separate per model. One line "
         f"below the others points at the code path that uses that model. From `{queries.LOST}` and "
         f"`{queries.POTENTIAL}`.",
-        [Ask(queries.efficiency(of=OF_MODEL), _MODEL_NAME)],
+        [Ask(queries.efficiency(of=OF_MODEL), OF_MODEL_NAMED)],
         PERCENT,
         traces=Traces(
             _LOSSES.title,
@@ -232,7 +231,7 @@ def drift() -> Panel:
         "percentage points. Around 0 is as it should be; a lasting fall of 8 points is what XaiCacheEfficiencyDrift "
         "looks for, and it shows what no fixed objective does: a service that was better. A slow decline takes its "
         f"mean along; compare with a week ago above. From `{queries.LOST}` and `{queries.POTENTIAL}`.",
-        [Ask(queries.drift(), _MODEL_NAME)],
+        [Ask(queries.drift(), OF_MODEL_NAMED)],
         PERCENT,
         traces=_LOSSES,
         at_least=None,

@@ -5,9 +5,9 @@ from typing import Final
 from opentelemetry.instrumentation.xai import conventions as names
 
 from . import colors, queries
-from .links import field
+from .links import OF_ITS_MODEL, field
 from .panels import PERCENT, REASON_LOOKS, Ask, Look, Panel, Traces, figure, lines
-from .queries import OF_MODEL, OF_REASON
+from .queries import OF_MODEL, OF_MODEL_NAMED, OF_REASON
 
 _NO_ID: Final = Traces(
     "Traces without an id", (f'span.{names.XAI_CONVERSATION_ID_PROBLEMS} = "{names.PROBLEM_MISSING}"',)
@@ -60,12 +60,12 @@ def ids_over_time() -> Panel:
         "Of the answered calls that continue a conversation, the share that carries its id, for each model. A level "
         "line below 100 % is a code path that never sends one; the header `x-grok-conv-id`, or `prompt_cache_key` on "
         f"the Responses API, does. See conversation_id_missing in the runbook. From `{queries.ANSWERED}`.",
-        [Ask(queries.id_coverage(of=OF_MODEL), "{{gen_ai_request_model}}")],
+        [Ask(queries.id_coverage(of=OF_MODEL), OF_MODEL_NAMED)],
         PERCENT,
         traces=Traces(
             _NO_ID.title,
             _NO_ID.conditions,
-            (f'span.{names.REQUEST_MODEL} = "{field(names.REQUEST_MODEL)}"',),
+            (OF_ITS_MODEL,),
         ),
         at_most=1,
     )

@@ -5,9 +5,9 @@ from typing import Final
 from opentelemetry.instrumentation.xai import conventions as names
 
 from . import colors, queries
-from .links import field
+from .links import OF_ITS_MODEL, field
 from .panels import PER_MINUTE, PERCENT, WHOLE, Ask, Look, Panel, Traces, figure, lines
-from .queries import OF_MODEL
+from .queries import OF_MODEL, OF_MODEL_NAMED
 
 _FAILURES: Final = Traces(
     "Traces of failed calls",
@@ -51,9 +51,9 @@ def calls() -> Panel:
     return lines(
         "Calls per minute, by model",
         f"All calls, failed ones included. Ratios elsewhere mean little where this is near 0. From `{queries.CALLS}`.",
-        [Ask(queries.per_minute(queries.CALLS, of=OF_MODEL), "{{gen_ai_request_model}}")],
+        [Ask(queries.per_minute(queries.CALLS, of=OF_MODEL), OF_MODEL_NAMED)],
         PER_MINUTE,
-        traces=Traces(of_series=(f'span.{names.REQUEST_MODEL} = "{field(names.REQUEST_MODEL)}"',)),
+        traces=Traces(of_series=(OF_ITS_MODEL,)),
         stacked=True,
     )
 

@@ -33,6 +33,10 @@ def field(attribute: str) -> str:
     return f"${{__field.labels.{label(attribute)}:percentencode}}"
 
 
+OF_ITS_MODEL: Final = f'span.{names.REQUEST_MODEL} = "{field(names.REQUEST_MODEL)}"'
+"""The model that a series is of, where each model has one."""
+
+
 def explore(query: str) -> str:
     """The address of a TraceQL search in Explore; variables in it are left for Grafana to fill in."""
     tempo = {"type": "tempo", "uid": "${tempo}"}

@@ -6,14 +6,12 @@ from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai.promql import label, metric
 
 from . import colors, queries
-from .links import field
+from .links import OF_ITS_MODEL
 from .panels import COUNT, DOLLARS, PERCENT, WHOLE, Ask, Look, Panel, Traces, figure, lines
-from .queries import OF_MODEL
+from .queries import OF_MODEL, OF_MODEL_NAMED
 from .tables import Column, rows
 
-_MODEL_NAME: Final = "{{gen_ai_request_model}}"
-_OF_MODEL: Final = f'span.{names.REQUEST_MODEL} = "{field(names.REQUEST_MODEL)}"'
-_DEAR: Final = Traces("Traces of dear calls", (f"span.{names.XAI_COST_USD} > 0.05",), (_OF_MODEL,))
+_DEAR: Final = Traces("Traces of dear calls", (f"span.{names.XAI_COST_USD} > 0.05",), (OF_ITS_MODEL,))
 _STATED: Final = "As xAI states it in each answer, so with whatever discounts and surcharges there were."
 
 
@@ -49,7 +47,7 @@ def cost_by_model() -> Panel:
         "Cost per hour, by model",
         f"Dollars an hour, for each model. {_STATED} A step without more calls is longer prompts or a lost cache. From "
         f"`{queries.COST}`.",
-        [Ask(queries.per_hour(queries.COST, of=OF_MODEL), _MODEL_NAME)],
+        [Ask(queries.per_hour(queries.COST, of=OF_MODEL), OF_MODEL_NAMED)],
         DOLLARS,
         traces=_DEAR,
         stacked=True,
@@ -130,7 +128,7 @@ def per_thousand_calls_by_model() -> Panel:
         "Cost of 1,000 calls, by model",
         f"Dollars for a thousand answered calls of each model. {_STATED} Compare models here before you change one in "
         f"the middle of a conversation: that starts a cold cache. From `{queries.COST}` and `{queries.ANSWERED}`.",
-        [Ask(queries.cost_per_thousand_calls(of=OF_MODEL), _MODEL_NAME)],
+        [Ask(queries.cost_per_thousand_calls(of=OF_MODEL), OF_MODEL_NAMED)],
         DOLLARS,
         traces=_DEAR,
     )

@@ -98,9 +98,14 @@ class Traces:
     """Conditions that a series' own labels complete, for a link from each point."""
 
 
+def ref_id(place: int) -> str:
+    """What Grafana calls the query at a place."""
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place]
+
+
 def _target(ask: Ask, place: int, *, instant: bool) -> prometheus.Dataquery:
     query = prometheus.Dataquery().datasource(PROMETHEUS).expr(ask.query).legend_format(ask.name)
-    query.ref_id("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place])
+    query.ref_id(ref_id(place))
     return query.instant() if instant else query.range().exemplar(ask.exemplars)
 
 

@@ -19,6 +19,8 @@ STEP: Final = "$__rate_interval"
 RANGE: Final = "$__range"
 
 OF_MODEL: Final = (label(names.REQUEST_MODEL),)
+OF_MODEL_NAMED: Final = f"{{{{{OF_MODEL[0]}}}}}"
+"""What a series of each model is called in a legend."""
 OF_REASON: Final = (label(names.XAI_CACHE_REASON),)
 OF_REASON_AND_CAUSE: Final = (label(names.XAI_CACHE_REASON), label(names.XAI_CACHE_CAUSE))
 OF_VERSION: Final = ("service_version",)

@@ -6,9 +6,9 @@ from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai.promql import metric
 
 from . import colors, queries
-from .links import field
+from .links import OF_ITS_MODEL
 from .panels import PERCENTILE_LOOKS, SECONDS, TOKENS_PER_SECOND, Ask, Look, Panel, Traces, figure, lines
-from .queries import OF_MODEL
+from .queries import OF_MODEL, OF_MODEL_NAMED
 
 _ANSWER: Final = queries.is_(names.XAI_TOKEN_KIND, names.KIND_ANSWER)
 _THOUGHT: Final = queries.is_(names.XAI_TOKEN_KIND, names.KIND_REASONING)
@@ -25,6 +25,22 @@ def _percentiles(histogram: names.Histogram, *matchers: str) -> list[Ask]:
     return [
         Ask(queries.quantile(share, histogram, *matchers), f"p{share * 100:.0f}", exemplars=True)
         for share in (0.5, 0.95, 0.99)
+    ]
+
+
+_WARMTH_LOOKS: Final = {
+    "warm p50": Look(colors.GOOD),
+    "cold p50": Look(colors.THEIRS),
+    "warm p95": Look(colors.GOOD, dashed=True),
+    "cold p95": Look(colors.THEIRS, dashed=True),
+}
+
+
+def _by_warmth(histogram: names.Histogram, *matchers: str) -> list[Ask]:
+    return [
+        Ask(queries.quantile(share, histogram, *matchers, warmth), f"{name} p{share * 100:.0f}", exemplars=True)
+        for share in (0.5, 0.95)
+        for name, warmth in (("warm", _WARM), ("cold", _COLD))
     ]
 
 
@@ -70,25 +86,14 @@ def first_token_percentiles() -> Panel:
 
 def warm_against_cold() -> Panel:
     """The wait with a warm cache and with a cold one."""
-    ttft = names.CLIENT_TIME_TO_FIRST_TOKEN
     return lines(
         "Time to first answer token, warm against cold",
         "The same, apart for calls with at least half of their input from the cache (green) and the others (orange); "
         "lighter lines are medians, dashed ones p95. The distance is what the cache is worth to a waiting user. If "
         f"both rise, it is not the cache. {_STREAMS} From `{_TTFT}`.",
-        [
-            Ask(queries.quantile(0.5, ttft, _ANSWER, _WARM), "warm p50", exemplars=True),
-            Ask(queries.quantile(0.5, ttft, _ANSWER, _COLD), "cold p50", exemplars=True),
-            Ask(queries.quantile(0.95, ttft, _ANSWER, _WARM), "warm p95", exemplars=True),
-            Ask(queries.quantile(0.95, ttft, _ANSWER, _COLD), "cold p95", exemplars=True),
-        ],
+        _by_warmth(names.CLIENT_TIME_TO_FIRST_TOKEN, _ANSWER),
         SECONDS,
-        {
-            "warm p50": Look(colors.GOOD),
-            "cold p50": Look(colors.THEIRS),
-            "warm p95": Look(colors.GOOD, dashed=True),
-            "cold p95": Look(colors.THEIRS, dashed=True),
-        },
+        _WARMTH_LOOKS,
         sparse=True,
         traces=_SLOW,
     )
@@ -96,25 +101,14 @@ def warm_against_cold() -> Panel:
 
 def warm_against_cold_unstreamed() -> Panel:
     """The same for calls that are not streamed, as the server states it."""
-    ttft = names.SERVER_TIME_TO_FIRST_TOKEN
     return lines(
         "Time to first token of unstreamed calls, warm against cold",
         "Time to first token as xAI states it (`x-metrics-ttft-ms`), for calls that are not streamed; green had at "
         "least half of their input from the cache. Here a cold prompt is a longer call, with no first token to see. "
         f"No data where all calls are streamed. From `{_SERVER_TTFT}`.",
-        [
-            Ask(queries.quantile(0.5, ttft, _WARM), "warm p50", exemplars=True),
-            Ask(queries.quantile(0.5, ttft, _COLD), "cold p50", exemplars=True),
-            Ask(queries.quantile(0.95, ttft, _WARM), "warm p95", exemplars=True),
-            Ask(queries.quantile(0.95, ttft, _COLD), "cold p95", exemplars=True),
-        ],
+        _by_warmth(names.SERVER_TIME_TO_FIRST_TOKEN),
         SECONDS,
-        {
-            "warm p50": Look(colors.GOOD),
-            "cold p50": Look(colors.THEIRS),
-            "warm p95": Look(colors.GOOD, dashed=True),
-            "cold p95": Look(colors.THEIRS, dashed=True),
-        },
+        _WARMTH_LOOKS,
         sparse=True,
         traces=Traces("Traces of slow first tokens", (f"span.{names.XAI_SERVER_TIME_TO_FIRST_TOKEN} > 2",)),
     )
@@ -168,8 +162,8 @@ def output_speed() -> Panel:
         "Output tokens over the time that calls took, waiting included, for each model. A fall with a level time to "
         f"first token is xAI being slow to write; with a longer one, slow to begin. From `{queries.OUTPUT}` and "
         f"`{metric(names.OPERATION_DURATION)}`.",
-        [Ask(queries.output_speed(of=OF_MODEL), "{{gen_ai_request_model}}")],
+        [Ask(queries.output_speed(of=OF_MODEL), OF_MODEL_NAMED)],
         TOKENS_PER_SECOND,
-        traces=Traces(of_series=(f'span.{names.REQUEST_MODEL} = "{field(names.REQUEST_MODEL)}"',)),
+        traces=Traces(of_series=(OF_ITS_MODEL,)),
         decimals=0,
     )

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from . import links
-from .panels import NO_DATA
+from .panels import NO_DATA, ref_id
 from .variables import PROMETHEUS
 
 
@@ -69,16 +69,12 @@ def _target(query: str, place: int) -> prometheus.Dataquery:
         .expr(query)
         .instant()
         .format(PromQueryFormat.TABLE)
-        .ref_id(_ref(place))
+        .ref_id(ref_id(place))
     )
 
 
-def _ref(place: int) -> str:
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place]
-
-
 def _joined(columns: Sequence[Column], asking: Sequence[Column]) -> list[DataTransformerConfig]:
-    raw = [f"Value #{_ref(asking.index(column))}" if column.asks else column.source for column in columns]
+    raw = [f"Value #{ref_id(asking.index(column))}" if column.asks else column.source for column in columns]
     return [
         DataTransformerConfig(id_val="merge", options={}),
         DataTransformerConfig(

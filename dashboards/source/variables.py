@@ -15,15 +15,13 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from opentelemetry.instrumentation.xai import conventions as names
-from opentelemetry.instrumentation.xai.promql import label, metric, selector
+from opentelemetry.instrumentation.xai.promql import label, selector
 
-from .queries import JOB
+from .queries import CALLS, JOB
 
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 TEMPO: Final = DataSourceRef(type_val="tempo", uid="${tempo}")
 OBJECTIVE: Final = "0.85"
-
-_CALLS: Final = f"{metric(names.OPERATION_DURATION)}_count"  # the one metric that every call has
 
 
 def datasource() -> builders.DatasourceVariable:
@@ -53,12 +51,12 @@ def _values(name: str, said: str, query: str) -> builders.QueryVariable:
 
 def job() -> builders.QueryVariable:
     """The application, as Prometheus names it."""
-    return _values("job", "Job", f"label_values({_CALLS}, job)")
+    return _values("job", "Job", f"label_values({CALLS}, job)")
 
 
 def model() -> builders.QueryVariable:
     """The model that was asked for."""
-    return _values("model", "Model", f"label_values({selector(_CALLS, JOB)}, {label(names.REQUEST_MODEL)})")
+    return _values("model", "Model", f"label_values({selector(CALLS, JOB)}, {label(names.REQUEST_MODEL)})")
 
 
 def objective() -> builders.TextBoxVariable:

@@ -28,7 +28,7 @@ from alerting.services import HEALTHY, broken, excluding, healthy, losing
 from alerting.traffic import HOUR, MODEL, Phase, Stream
 from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai.alerting import Thresholds
-from opentelemetry.instrumentation.xai.alerting.thresholds import LOSSES
+from opentelemetry.instrumentation.xai.conventions import LOSSES
 
 pytestmark = needs_promtool
 

@@ -14,7 +14,7 @@ from alerting.promtool import SEVERITIES, needs_promtool
 from opentelemetry.instrumentation.xai.alerting import Thresholds, rule_file
 from opentelemetry.instrumentation.xai.alerting.alerts import alerts
 from opentelemetry.instrumentation.xai.alerting.recording import records
-from opentelemetry.instrumentation.xai.alerting.thresholds import LOSSES
+from opentelemetry.instrumentation.xai.conventions import LOSSES
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("__"))

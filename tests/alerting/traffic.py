@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai import promql
-from opentelemetry.instrumentation.xai.alerting.thresholds import LOSSES
+from opentelemetry.instrumentation.xai.conventions import LOSSES
 
 HOUR: Final = 60
 DAY: Final = 24 * HOUR

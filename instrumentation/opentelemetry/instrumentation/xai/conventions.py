@@ -149,6 +149,8 @@ REASONS: Final = {  # in the order in which they are told: whose doing each is, 
     PROVIDER_MISS: (CAUSE_PROVIDER, INFERRED),
     UNREPORTED: (CAUSE_UNKNOWN, CERTAIN),
 }
+LOSSES: Final = tuple(reason for reason, (cause, _) in REASONS.items() if cause in {CAUSE_CLIENT, CAUSE_PROVIDER})
+"""The reasons for which tokens are lost that somebody could have kept."""
 
 SECTION_MODEL: Final = "model"
 SECTION_PARAMETERS: Final = "parameters"

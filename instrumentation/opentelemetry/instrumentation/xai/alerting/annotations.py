@@ -6,13 +6,13 @@ queried there and then; where the reader of the rules cannot query (Grafana's ow
 
 from typing import Final, NamedTuple
 
-from ..conventions import CONVERSATION_ID_MISSING, UNREPORTED
+from ..conventions import CONVERSATION_ID_MISSING, LOSSES, REQUEST_MODEL, UNREPORTED
 from ..fixes import FIXES
-from ..promql import GROUP
+from ..promql import GROUP, label
 from .recording import LOST_COST, LOST_TOKENS, REASON
-from .thresholds import LOSSES, Thresholds
+from .thresholds import Thresholds
 
-_MODEL: Final = "gen_ai_request_model"
+_MODEL: Final = label(REQUEST_MODEL)
 _WHO: Final = (
     "{{ with $labels.job }}{{ . }}{{ else }}{{ with $labels.service_name }}{{ . }}{{ else }}an application"
     f"{{{{ end }}}}{{{{ end }}}}{{{{ with $labels.{_MODEL} }}}} ({{{{ . }}}}){{{{ end }}}}"
@@ -118,11 +118,11 @@ def _of_an_hour(recorded: str, name: str, shown_as: str) -> str:
 
 
 def _recorded(name: str, labels: tuple[str, ...]) -> str:
-    return f"{name}{{{', '.join(f'{label}=%q' for label in labels)}}}"
+    return f"{name}{{{', '.join(f'{each}=%q' for each in labels)}}}"
 
 
 def _queried(expression: str, labels: tuple[str, ...], shown: str) -> str:
-    values = " ".join(f"$labels.{label}" for label in labels)
+    values = " ".join(f"$labels.{each}" for each in labels)
     return f"{{{{ with printf `{expression}` {values} | query }}}}{shown}{{{{ else }}}}unknown{{{{ end }}}}"
 
 

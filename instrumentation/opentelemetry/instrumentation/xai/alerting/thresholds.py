@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ..conventions import CAUSE_CLIENT, CAUSE_PROVIDER, REASONS
+from ..conventions import LOSSES
 
-LOSSES = tuple(reason for reason, (cause, _) in REASONS.items() if cause in {CAUSE_CLIENT, CAUSE_PROVIDER})
-"""The reasons for which tokens count as lost, and so those that can be accepted."""
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 _OURS = frozenset(
     {"alertname", "severity", "job", "service_name", "gen_ai_request_model", "xai_cache_reason", "xai_token_kind"}

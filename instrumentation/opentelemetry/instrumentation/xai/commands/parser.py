@@ -167,15 +167,20 @@ def _add_dashboards(commands: _Commands) -> None:
 
 
 def _add_alerts(commands: _Commands) -> None:
+    """What is not given is left to ``Thresholds``, whose defaults the help texts repeat."""
     rules = _add(commands, "alerts", "the Prometheus rules that are shipped, adapted", _ALERTS, _ALERTS_EPILOG)
     rules.add_argument(
-        "--objective", metavar="R", type=float, default=0.85, help="the efficiency promised, between 0 and 1 (0.85)"
+        "--objective",
+        metavar="R",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="the efficiency promised, between 0 and 1 (0.85)",
     )
     rules.add_argument(
         "--budget-usd-per-hour",
         metavar="X",
         type=float,
-        default=25.0,
+        default=argparse.SUPPRESS,
         help="money that may be lost in an hour, by each job and model (25)",
     )
     rules.add_argument(
@@ -191,13 +196,13 @@ def _add_alerts(commands: _Commands) -> None:
     rules.add_argument(
         "--grafana-url",
         metavar="URL",
-        default="http://localhost:3000",
+        default=argparse.SUPPRESS,
         help="where alerts find the boards (http://localhost:3000)",
     )
     rules.add_argument(
         "--runbook-url",
         metavar="URL",
-        default="dashboards/runbook.md",
+        default=argparse.SUPPRESS,
         help="where you have put the runbook (dashboards/runbook.md, as in this project)",
     )
     rules.add_argument("--out", metavar="FILE", required=True, help='the file to write; "-" is standard output')

@@ -26,11 +26,7 @@ def _loss_attributes(reason: str | None, cause: str | None, repeated: bool) -> A
     )
 
 
-_LOSSES = [
-    reason
-    for reason, (cause, _) in names.REASONS.items()
-    if cause in {names.CAUSE_CLIENT, names.CAUSE_PROVIDER} or reason in {names.COMPACTED, names.UNSUPPORTED}
-]
+_LOSSES = (names.COMPACTED, names.UNSUPPORTED, *names.LOSSES)
 """The reasons for which tokens are lost, helped or not."""
 _NONE_TO_LOSE = [
     names.FIRST_REQUEST,
