@@ -44,13 +44,15 @@ class PrivateProviders:
         self._displaced: set[str] = set()
         self._sending: list[threading.Thread] = []
         """Those who send what is left: a signal may come while they do."""
-        self._closes_at_exit = self._closing = False
+        self._closing: list[Callable[[], None]] = []
+        """What shuts the providers down, once that has begun: then a signal must not flush them beside it."""
+        self._closes_at_exit = False
         after_fork(self)
 
     def forked(self) -> None:
         """Have no providers, in a forked child, until it makes its own: what the parent's hold is for it to send."""
         self._lock = threading.RLock()
-        self._providers, self._sending, self._closing = {}, [], False
+        self._providers, self._sending, self._closing = {}, [], []
         self._decided = set(self._displaced)
 
     def tracer_provider(self) -> TracerProvider | None:
@@ -146,8 +148,8 @@ class PrivateProviders:
     def close(self) -> None:
         """Send what is left, for five seconds at the most, and have no providers any more."""
         with self._lock:
-            self._send([each.shutdown for each in self._providers.values()])
-            self._closing = True  # not before: until somebody sends what is left, a signal must
+            self._closing = [_once(each.shutdown) for each in self._providers.values()]
+            self._send(self._closing)
             self._providers = {}
         self._wait()
 
@@ -186,8 +188,7 @@ class PrivateProviders:
 
         def flush() -> None:
             try:
-                if not self._closing:
-                    self._send([each.force_flush for each in list(self._providers.values())])
+                self._send(self._closing or [each.force_flush for each in list(self._providers.values())])
                 self._wait()
             finally:
                 signal.signal(number, signal.SIG_DFL)
@@ -215,3 +216,15 @@ class PrivateProviders:
         for thread in self._sending:
             if thread.ident is not None:  # else a signal came before it could start
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _once(work: Callable[[], Any]) -> Callable[[], None]:
+    """What does the work for whoever calls first, and lets the others wait until it is done."""
+    lock, left = threading.Lock(), [work]
+
+    def do() -> None:
+        with lock:
+            if left:
+                left.pop()()
+
+    return do

@@ -12,7 +12,6 @@ A response that holds its content already (mock transports, event hooks that rea
 its content is taken too.
 """
 
-import functools
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FunctionType, ModuleType
@@ -22,6 +21,7 @@ from ..guard import fault, guarded
 from ..observer import Failures, Listener, ObservedCall, Observer, Overheard, qualified_name
 from ..tap import AsyncTap, tap
 from . import CurrentObserver
+from .patching import together, wrap
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _NEEDED = (
@@ -35,7 +35,6 @@ _NEEDED = (
     "DecodingError",
     "TooManyRedirects",
 )
-_OURS = "_opentelemetry_instrumentation_xai"
 
 
 def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
@@ -47,37 +46,9 @@ def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
     undo: list[Callable[[], None]] = []
     if all(hasattr(module, name) for name in _NEEDED):
         library = _Library(module, current)
-        for owner, around in ((module.Client, library.around_send), (module.AsyncClient, library.around_async_send)):
-            original = vars(owner).get("send")
-            if original is not None and not _is_wrapped(original):
-                undo.append(_wrap(owner, original, around))
-
-    def unpatch() -> None:
-        for restore in undo:
-            restore()
-
-    return unpatch
-
-
-def _is_wrapped(function: Any) -> bool:
-    """Whether ours is among the wrappers around a function: on top, or under somebody else's."""
-    while function is not None:
-        if hasattr(function, _OURS):
-            return True
-        function = getattr(function, "__wrapped__", None)
-    return False
-
-
-def _wrap(owner: Any, original: Any, around: Callable[[Any], Any]) -> Callable[[], None]:
-    wrapped = functools.update_wrapper(around(original), original)
-    setattr(wrapped, _OURS, True)
-    owner.send = wrapped
-
-    def restore() -> None:
-        if vars(owner).get("send") is wrapped:  # else somebody wrapped it again, and ours stays beneath, inert
-            owner.send = original
-
-    return restore
+        undo.append(wrap(module.Client, "send", library.around_send))
+        undo.append(wrap(module.AsyncClient, "send", library.around_async_send))
+    return together(undo)
 
 
 class _Library:
@@ -96,7 +67,7 @@ class _Library:
         self._home = str(getattr(module, "__file__", "")).rpartition("/")[0]
 
     def around_send(self, original: Any) -> Any:
-        """The wrapper of ``Client.send``. A plain function: bystanders pay a third of what a proxy object costs."""
+        """The wrapper of ``Client.send``."""
         own = self._is_own(original)
 
         def send(client: Any, *args: Any, **kwargs: Any) -> Any:
