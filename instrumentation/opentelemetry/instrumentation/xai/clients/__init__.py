@@ -4,7 +4,7 @@ An adapter is loaded when the application imports its library, not before. Its `
 library and returns what undoes it; ``current()`` is the observer that is on, or ``None``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Protocol, TypeAlias
@@ -16,6 +16,9 @@ CurrentObserver: TypeAlias = Callable[[], "Observer | None"]
 
 class Adapter(Protocol):
     """What each module of this folder offers."""
+
+    def methods(self, module: ModuleType) -> Sequence[tuple[type, str]]:
+        """The methods that ``patch`` wraps, each with its class; none where the library is not as it must be."""
 
     def patch(self, module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
         """Patch the library and return what undoes it."""

@@ -37,18 +37,18 @@ _NEEDED = (
 )
 
 
-def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
-    """Wrap the ``send`` methods of httpx or httpx2 and return what puts the originals back.
+def methods(module: ModuleType) -> list[tuple[type, str]]:
+    """The two ``send`` methods; none in pre-releases of httpx 1.0."""
+    return [(getattr(module, name), "send") for name in ("Client", "AsyncClient") if hasattr(module, name)]
 
-    Does nothing for a module without them, as pre-releases of httpx 1.0 are, nor for a class that is wrapped already,
-    as when httpx2's ``alias_httpx()`` shows one module under two names.
-    """
-    undo: list[Callable[[], None]] = []
-    if all(hasattr(module, name) for name in _NEEDED):
-        library = _Library(module, current)
-        undo.append(wrap(module.Client, "send", library.around_send))
-        undo.append(wrap(module.AsyncClient, "send", library.around_async_send))
-    return together(undo)
+
+def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
+    """Wrap the ``send`` methods of httpx or httpx2 and return what puts the originals back."""
+    if not all(hasattr(module, name) for name in _NEEDED):
+        return together([])
+    library = _Library(module, current)
+    arounds = (library.around_send, library.around_async_send)
+    return together([wrap(owner, name, around) for (owner, name), around in zip(methods(module), arounds, strict=True)])
 
 
 class _Library:

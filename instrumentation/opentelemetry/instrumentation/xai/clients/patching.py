@@ -2,7 +2,7 @@
 
 A plain function, for bystanders pay a third of what a proxy object costs. Whoever wraps the method after us keeps what
 he made: ours then stays beneath, inert. A method that ours is around already, on top or under somebody else's wrapper,
-is left as it is: one class may be met under two names.
+is left as it is: one class may be met under two names, as when httpx2's ``alias_httpx()`` shows one module as two.
 """
 
 import functools

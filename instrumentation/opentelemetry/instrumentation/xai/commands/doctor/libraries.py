@@ -12,8 +12,8 @@ from importlib.util import find_spec
 
 from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
 
-from ...clients import LIBRARIES
-from ...clients.httpx import _is_wrapped
+from ...clients import LIBRARIES, adapter_of
+from ...clients.patching import is_wrapped
 from ...package import _instruments_any
 from .installation import version_of
 
@@ -110,11 +110,12 @@ def _client(name: str) -> Client:
         module = import_module(name)
     except Exception as error:
         return Client(name, version, "broken", requirement, type(error).__name__)
-    if not hasattr(module, "Client") or not hasattr(module, "AsyncClient"):
+    methods = adapter_of(name).methods(module)
+    if not methods:
         return Client(name, version, "unsupported", requirement)
     if version and get_dependency_conflicts([requirement]):
         return Client(name, version, "too_old", requirement)
-    patched = all(_is_wrapped(vars(owner).get("send")) for owner in (module.Client, module.AsyncClient))
+    patched = all(is_wrapped(vars(owner).get(method)) for owner, method in methods)
     return Client(name, version, "patched" if patched else "not_patched", requirement)
 
 
