@@ -587,7 +587,7 @@ def longest(folder: Path) -> dict[str, str]:
         "SPANS": "sometimes",
         "METRIC_BAGGAGE": "route,tenant,gen_ai.x,xai.y",
         "LEDGER": "redis://user:S3cr3t@redis.internal.example.com:6379/0",
-        "STREAM_USAGE": "request",
+        "STREAM_USAGE": "always",
     }
     return {**standard, **{f"OTEL_INSTRUMENTATION_XAI_{name}": value for name, value in ours.items()}}
 

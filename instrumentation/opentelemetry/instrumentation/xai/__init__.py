@@ -11,7 +11,8 @@ floor what
       telemetry where the application has set up none, made by ``sdk_providers``; ``servers``: that SIGTERM loses none
 4     ``tap``: a body's chunks on their way; ``observer``: the one face of core, clock and recorder;
       ``stability``: what the ledger would say, foretold from two bodies
-3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry
+3     ``exchange``: the state machine of one call (no I/O, no clock); ``telemetry``: observations to OpenTelemetry;
+      ``stream_usage``: usage that was not asked for, asked for and hidden again
 2     ``wire``: xAI's wire format, bytes to facts
       ``settings``; ``environment``: what OpenTelemetry's own variables ask for; ``alerting``: rules for Prometheus
 1     ``observation``: the nouns that all floors share; ``fixes``: what to do about each reason; ``promql``: the metrics

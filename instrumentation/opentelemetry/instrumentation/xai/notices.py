@@ -26,6 +26,14 @@ def not_allowed_once(source: str, value: Any, allowed: str) -> None:
         not_allowed(source, value, allowed)
 
 
+def once(logger: logging.Logger, level: int, message: str, *parts: Any) -> None:
+    """Log what is worth saying once in the life of a process."""
+    told = (message, repr(parts))
+    if told not in _told and len(_told) < _MOST_KNOWN:
+        _told.add(told)
+        logger.log(level, message, *parts)
+
+
 def shown(value: Any) -> Any:
     """A value as it may be shown: what stands before the host of a URL may be a credential."""
     return _USER_INFO.sub("***@", value) if isinstance(value, str) else value

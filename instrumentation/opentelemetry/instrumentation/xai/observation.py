@@ -40,6 +40,8 @@ class Request(Struct, frozen=True):
     conversation_id_source: str | None = None
     problems: tuple[str, ...] = ()
     resend_count: int = 0
+    usage_unasked: bool = False
+    """Whether it is a stream that reports usage only if asked to, and did not ask."""
 
 
 class Usage(Struct, frozen=True):

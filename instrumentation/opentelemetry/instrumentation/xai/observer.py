@@ -6,6 +6,16 @@ another thread, 50 milliseconds at the most, and five where an event loop runs.
 
 A request may pass several layers that are observed (one client library on top of another, a transport that uses a
 client of its own). Only the outermost counts: while a call is being sent, what is sent within it is the same exchange.
+
+An adapter that can send another body than the application's does so for what ``ask`` returns: then an event comes that
+the application did not ask for. Taps hide it by themselves. Whoever has no tap, or takes a body whole, does it with
+``hiding``, which is known once ``headers_received`` was told::
+
+    asked = call.ask()  # None: send the application's own request
+    ...
+    call.bytes_received(chunk)
+    if call.hiding is not None:
+        chunk = call.hiding.feed(chunk)  # at the end, of whichever kind: close(); for whole content: whole(content)
 """
 
 import _thread
@@ -28,6 +38,7 @@ from .exchange import Exchange
 from .guard import fault, guarded
 from .observation import Ending
 from .settings import Settings
+from .stream_usage import Hiding, Question, Questions, tell_once
 from .telemetry.recorder import Recorder, Recording
 from .wire.fingerprint import Fingerprinter
 from .wire.repetition import Form
@@ -68,6 +79,7 @@ class Observer:
         self._recorder = recorder
         self._ledger = ledger
         self._fingerprinter = None if ledger is None else Fingerprinter()
+        self._questions = Questions() if settings.stream_usage == "request" else None
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -108,10 +120,11 @@ class Observer:
                 inquiry = self._ledger.issued(fingerprint, issued)
         except Exception as error:
             fault("CacheLedger.issued", error)
+        question = None if self._questions is None else self._questions.of(request, headers, body)
         recording = self._recorder.begin(request, started, current)
         recording.propagate(carrier)
         exchange = Exchange(request, dialect, issued, failures.decoding)
-        return ObservedCall(exchange, recording, self._clock, failures, body, inquiry)
+        return ObservedCall(exchange, recording, self._clock, failures, body, inquiry, question)
 
 
 class Listener(Protocol):
@@ -120,6 +133,10 @@ class Listener(Protocol):
     @property
     def uneventful(self) -> Form | None:
         """The form of chunks of which need not be told."""
+
+    @property
+    def hiding(self) -> Hiding | None:
+        """What hides from the application what it did not ask for."""
 
     def bytes_received(self, chunk: bytes) -> None:
         """Bytes of the body came."""
@@ -150,6 +167,11 @@ class Overheard:
         """The call's own."""
         return self._call.uneventful
 
+    @property
+    def hiding(self) -> Hiding | None:
+        """The call's own."""
+        return self._call.hiding
+
     def bytes_received(self, chunk: bytes) -> None:
         """Tell the call."""
         self._call.bytes_received(chunk)
@@ -166,8 +188,8 @@ class Overheard:
 class ObservedCall:
     """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
 
-    __slots__ = ("__weakref__", "_body", "_clock", "_exchange", "_failures", "_inquiry", "_open", "_tokens",
-                 "uneventful")  # fmt: skip
+    __slots__ = ("__weakref__", "_body", "_clock", "_exchange", "_failures", "_inquiry", "_open",
+                 "_question", "_tokens", "hiding", "uneventful")  # fmt: skip
 
     def __init__(
         self,
@@ -177,6 +199,7 @@ class ObservedCall:
         failures: Failures,
         body: bytes | None = None,
         inquiry: Inquiry | None = None,
+        question: Question | None = None,
     ) -> None:
         self._exchange = exchange
         self._inquiry = inquiry
@@ -184,6 +207,9 @@ class ObservedCall:
         self._failures = failures
         self.uneventful: Form | None = None
         """The form of chunks that tell nothing new, of which the call need not be told. Changes with each it is."""
+        self._question = question
+        self.hiding: Hiding | None = None
+        """What hides from the application what it did not ask for; known once the headers have come."""
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
         self._body = body
         """The request's body while it is being sent: on lower layers it is the same."""
@@ -208,11 +234,25 @@ class ObservedCall:
         return True
 
     @guarded
+    def ask(self) -> bytes | None:
+        """The body to send instead of the application's, that usage be reported; ``None`` if its own is to be sent.
+
+        It is sent with its own length and ``Accept-Encoding: identity``. What the application can see of its request
+        stays as it was.
+        """
+        body = None if self._question is None else self._question.put()
+        if body is not None:
+            self._body = body
+        return body
+
+    @guarded
     def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """The answer's headers came; says whether a stream of events follows, whose bytes' moments matter."""
         self._sent()
-        exchange = self._exchange
-        exchange.headers_received(status_code, _lowered(headers))
+        exchange, lowered = self._exchange, _lowered(headers)
+        exchange.headers_received(status_code, lowered)
+        if self._question is not None:
+            self.hiding = self._question.answered(status_code, lowered, may_stream=exchange.may_stream)
         return exchange.may_stream
 
     def bytes_received(self, chunk: bytes) -> None:
@@ -323,6 +363,8 @@ class ObservedCall:
                     verdict = self._inquiry.explain(observation)
         finally:
             recording.finish(observation, verdict)
+        if observation is not None and self._question is None:
+            tell_once(observation)
 
 
 def _in_event_loop() -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .notices import not_allowed, shown
+from .notices import not_allowed
 
 _logger = logging.getLogger(__name__)
 
@@ -22,9 +22,6 @@ ENABLED = PREFIX + "ENABLED"
 _HOST = re.compile(r"\*|(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _BAGGAGE_KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESERVED = ("gen_ai.", "xai.", "server.", "error.type")
-_LATER = {
-    "stream_usage": ("observe", "asking for usage on streams"),
-}
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,8 @@ class Settings:
     """``auto``, ``always`` or ``never``."""
     ledger: str = "memory"
     """Where what conversations have sent is remembered: ``memory``, or nowhere: ``off``."""
+    stream_usage: str = "observe"
+    """``observe`` takes chat streams as they are; ``request`` has them report usage, unseen by the application."""
     metric_baggage: tuple[str, ...] = ()
     """Baggage keys that are copied to metric attributes."""
 
@@ -59,21 +58,8 @@ class Settings:
                 read_value = read(value, source, allowed)
                 if read_value is not None:
                     found[name] = read_value
-        for name, (default, what) in _LATER.items():
-            value = given.pop(name, None) or environ.get(PREFIX + name.upper()) or default
-            if str(value).strip().lower() != default:
-                _logger.warning(
-                    "%s%s=%r is not allowed yet: %s comes with a later version (allowed: %s).",
-                    PREFIX,
-                    name.upper(),
-                    shown(value),
-                    what,
-                    default,
-                )
         for name in given:
-            _logger.warning(
-                "instrument() does not know the setting %r; it knows %s.", name, ", ".join([*_READERS, *_LATER])
-            )
+            _logger.warning("instrument() does not know the setting %r; it knows %s.", name, ", ".join(_READERS))
         return cls(**found)
 
 
@@ -179,6 +165,7 @@ _READERS: dict[str, tuple[Callable[[Any, str, str], Any], str]] = {
     "key": (_key, "text or bytes, not empty"),
     "spans": (_one_of("auto", "always", "never"), "auto, always or never"),
     "ledger": (_one_of("memory", "off"), "memory or off; redis://... comes with a later version"),
+    "stream_usage": (_one_of("observe", "request"), "observe or request"),
     "metric_baggage": (
         _baggage_keys,
         "baggage keys separated by commas, none that starts with " + ", ".join(_RESERVED),

@@ -10,6 +10,8 @@ may look at the content. Then the response arrives with its content, and is seen
 
 A response that holds its content already (mock transports, event hooks that read) never touches its stream again, so
 its content is taken too.
+
+Where usage is to be asked for, another request is sent in the place of the application's (``httpx_usage``).
 """
 
 import weakref
@@ -19,8 +21,10 @@ from typing import Any
 
 from ..guard import fault, guarded
 from ..observer import Failures, Listener, ObservedCall, Observer, Overheard, qualified_name
+from ..stream_usage import Hiding
 from ..tap import AsyncTap, tap
 from . import CurrentObserver
+from .httpx_usage import Stead
 from .patching import together, wrap
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -33,6 +37,8 @@ _NEEDED = (
     "TimeoutException",
     "TransportError",
     "DecodingError",
+    "Headers",
+    "ByteStream",
     "TooManyRedirects",
 )
 
@@ -56,7 +62,7 @@ class _Library:
 
     def __init__(self, module: Any, current: CurrentObserver) -> None:
         self._current = current
-        self._module = module
+        self.module = module
         self.failures = Failures(
             timeout=(module.TimeoutException, TimeoutError),
             transport=(module.TransportError, OSError, EOFError),
@@ -76,9 +82,9 @@ class _Library:
             call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return original(client, *args, **kwargs)
-            sending = _Sending(self, call, own, kwargs)
+            sending = _Sending(self, call, own, args, kwargs)
             try:
-                response = original(client, *args, **sending.kwargs)
+                response = original(client, *sending.args, **sending.kwargs)
                 if sending.arrived(response, self.tapped):
                     try:
                         response.read()
@@ -103,9 +109,9 @@ class _Library:
             call = None if observer is None else self._begin(observer, request)
             if call is None:
                 return await original(client, *args, **kwargs)
-            sending = _Sending(self, call, own, kwargs)
+            sending = _Sending(self, call, own, args, kwargs)
             try:
-                response = await original(client, *args, **sending.kwargs)
+                response = await original(client, *sending.args, **sending.kwargs)
                 if sending.arrived(response, self.async_tapped):
                     try:
                         await response.aread()
@@ -123,7 +129,7 @@ class _Library:
     def _is_own(self, function: Any) -> bool:
         """Whether a function is the library's own, not somebody's wrapper around it."""
         home = function.__globals__["__name__"] if type(function) is FunctionType else ""
-        return bool(home.partition(".")[0] == self._module.__name__) and not hasattr(function, "__wrapped__")
+        return bool(home.partition(".")[0] == self.module.__name__) and not hasattr(function, "__wrapped__")
 
     def _observer_of(self, request: Any) -> Observer | None:
         """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
@@ -142,12 +148,12 @@ class _Library:
         there were too many redirects is said of none of their responses.
         """
         found = None
-        frames = None if isinstance(error, self._module.TooManyRedirects) else error.__traceback__
+        frames = None if isinstance(error, self.module.TooManyRedirects) else error.__traceback__
         while frames is not None:
             frame, frames = frames.tb_frame, frames.tb_next
             if frame.f_code.co_filename.startswith(self._home):
                 for value in frame.f_locals.values():
-                    if isinstance(value, self._module.Response):
+                    if isinstance(value, self.module.Response):
                         found = value
         return found
 
@@ -172,53 +178,92 @@ class _Sending:
     What both colours of ``send`` decide is decided here, and nothing here awaits.
     """
 
-    __slots__ = ("_call", "_has_content", "_library", "_response", "_tells_end", "_whole", "kwargs")
+    __slots__ = ("_call", "_content", "_has_content", "_library", "_response", "_stead", "_tells_end", "_whole",
+                 "args", "kwargs")  # fmt: skip
 
-    def __init__(self, library: _Library, call: ObservedCall, own: bool, kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, library: _Library, call: ObservedCall, own: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self._library = library
         self._call = call
         self._whole = own and not kwargs.get("stream", False)
         """Whether we read the response in the library's stead."""
         self._response: Any = None
+        self._content: bytes | None = None
+        """The response's content where the application gets another."""
         self._has_content = True
         """Whether the response's content is still to be told at the end."""
         self._tells_end = True
         """Whether the call's ending is told when ``send`` returns, since nobody else will."""
+        self._stead: Stead | None = None
+        """What is sent in the place of the application's request, where that is not."""
+        self.args = args
         self.kwargs = {**kwargs, "stream": True} if self._whole else kwargs
+        body = call.ask()
+        if body is not None:
+            self._ask(body)
+
+    @guarded
+    def _ask(self, body: bytes) -> None:
+        """Send another body."""
+        own, *others = self.args or (self.kwargs["request"],)
+        stead = Stead(self._library.module, own, body)
+        if self.args:
+            self.args = (stead.request, *others)
+        else:
+            self.kwargs = {**self.kwargs, "request": stead.request}
+        self._stead = stead
 
     def arrived(self, response: Any, tapped: Any) -> bool:
         """The headers are here: see to it that the body will be seen; says whether it is to be read now."""
         try:
             self._response = response
-            has_events = self._call.headers_received(response.status_code, response.headers.raw)
+            call = self._call
+            has_events = call.headers_received(response.status_code, response.headers.raw)
             if response.is_stream_consumed:
-                pass
+                if call.hiding is not None:
+                    self._hide(response, call.hiding)
             elif not self._whole:
-                response.stream = tapped(response.stream, self._call)
+                response.stream = tapped(response.stream, call)
                 self._tells_end = False
             elif has_events:
-                response.stream = tapped(response.stream, Overheard(self._call))
+                response.stream = tapped(response.stream, Overheard(call))
                 self._has_content = False
         except Exception as error:  # written out: the answer must be right whatever happens
             fault("_Sending.arrived", error)
+        if self._stead is not None:
+            self._stead.put_back(response)
         return self._whole
 
     def failed(self, error: BaseException) -> None:
         """Sending or reading raised ``error``."""
         if self._response is None:
             self._look_for_response(error)
+        if self._stead is not None:
+            self._stead.put_back_in(error)
         self._call.failed(error)
 
     def returned(self) -> None:
         """``send`` is about to return: tell the call's ending, unless the tap will."""
         if self._tells_end:
-            self._call.finished(getattr(self._response, "_content", None) if self._has_content else None)
+            content = self._content
+            if content is None and self._has_content:
+                content = getattr(self._response, "_content", None)
+            self._call.finished(content)
+
+    def _hide(self, response: Any, hiding: Hiding) -> None:
+        """Hide in content that is there already."""
+        self._content = response.content
+        response._content = hiding.whole(self._content)  # noqa: SLF001
+        vars(response).pop("_text", None)  # what a hook has made of it
 
     @guarded
     def _look_for_response(self, error: BaseException) -> None:
         response = self._library.response_in(error)
         if response is not None:
             self._call.headers_received(response.status_code, response.headers.raw)
+            if self._stead is not None:
+                self._stead.put_back(response)
 
 
 def _of_inner(stream: Any, name: str) -> Any:

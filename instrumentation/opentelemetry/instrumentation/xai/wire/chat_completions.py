@@ -83,6 +83,7 @@ class ChatCompletions:
     operation: ClassVar[str] = names.CHAT
     body_first: ClassVar[bool] = False
     takes_key: ClassVar[bool] = False
+    usage_on_request: ClassVar[bool] = True
     body_shape: ClassVar[Shape] = {
         **_SHAPE,
         "choices": {"index": None, "finish_reason": None, "message": {"reasoning_content": None, "tool_calls": None}},

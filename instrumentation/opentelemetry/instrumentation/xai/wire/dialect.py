@@ -25,6 +25,8 @@ class Dialect(Protocol):
     """Whether the conversation id in the body (``prompt_cache_key``) precedes the header."""
     takes_key: ClassVar[bool]
     """Whether ``prompt_cache_key`` in the body routes the call at all."""
+    usage_on_request: ClassVar[bool]
+    """Whether a stream reports usage only where the request asks for it."""
     body_shape: ClassVar[Shape]
     event_shape: ClassVar[Shape]
 

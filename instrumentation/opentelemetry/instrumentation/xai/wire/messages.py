@@ -77,6 +77,7 @@ class Messages:
     operation: ClassVar[str] = names.CHAT
     body_first: ClassVar[bool] = False
     takes_key: ClassVar[bool] = False
+    usage_on_request: ClassVar[bool] = False
     body_shape: ClassVar[Shape] = _BODY
     event_shape: ClassVar[Shape] = {**dict.fromkeys(_Event.__struct_fields__), "message": _BODY}
 

@@ -13,6 +13,7 @@ from .dialect import Dialect
 from .fingerprint import Fingerprint, Fingerprinter
 from .prompt import entries_of, survey
 from .request_body import parameters_of, read_request_body
+from .usage_request import asks_for_usage
 
 _CONVERSATION = b"x-grok-conv-id"
 _RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
@@ -46,7 +47,7 @@ def read_request(
     source, identity = names.SOURCE_HEADER, header_id
     if body_id is not None and (header_id is None or dialect.body_first):
         source, identity = names.SOURCE_BODY, body_id
-    problems = []
+    problems, streams = [], fields.stream is True
     if identity is None or fingerprinter is not None:
         entries = entries_of(fields)
         leading, continues = survey(fields, entries)
@@ -61,12 +62,13 @@ def read_request(
         host=host,
         port=port,
         model=fields.model[:LONGEST_NAME] if type(fields.model) is str and fields.model else None,
-        stream=fields.stream is True,
+        stream=streams,
         parameters=parameters_of(fields),
         conversation_id=identity,
         conversation_id_source=source if identity is not None else None,
         problems=tuple(problems),
         resend_count=int(retries[:9]) if retries.isdigit() else 0,
+        usage_unasked=streams and dialect.usage_on_request and not asks_for_usage(fields.stream_options),
     )
     if fingerprinter is None:
         return request, None

@@ -25,6 +25,7 @@ class RequestBody(msgspec.Struct, gc=False):
 
     model: Any = None
     stream: Any = None
+    stream_options: Any = None
     n: Any = None
     seed: Any = None
     temperature: Any = None

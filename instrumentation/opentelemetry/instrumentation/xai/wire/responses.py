@@ -77,6 +77,7 @@ class Responses:
     operation: ClassVar[str] = names.CHAT
     body_first: ClassVar[bool] = True
     takes_key: ClassVar[bool] = True
+    usage_on_request: ClassVar[bool] = False
     body_shape: ClassVar[Shape] = _BODY
     event_shape: ClassVar[Shape] = {"type": None, "delta": None, "response": _BODY, "error": None}
 
