@@ -47,7 +47,7 @@ def sent(lib: Any, asynchronous: bool, url: str, read: str = "send", **options: 
     def made() -> Any:
         return request or lib.Request("POST", url + PATH, json=body, headers=headers)
 
-    async def asynchronously() -> tuple[Any, list[Any]]:
+    async def main() -> tuple[Any, list[Any]]:
         async with lib.AsyncClient(**options) as client:
             if read == "send":
                 response = await client.send(made(), **arguments)
@@ -59,7 +59,7 @@ def sent(lib: Any, asynchronous: bool, url: str, read: str = "send", **options: 
                 await response.aclose()
 
     if asynchronous:
-        return asyncio.run(asynchronously())
+        return asyncio.run(main())
     with lib.Client(**options) as client:
         if read == "send":
             response = client.send(made(), **arguments)
@@ -123,14 +123,14 @@ def test_a_stream_that_is_cut_gives_what_came_before_its_exception(lib: Any, asy
     """What was held back when the connection ended goes on first."""
     pieces: list[bytes] = []
 
-    async def read(url: str) -> None:
+    async def main(url: str) -> None:
         async with lib.AsyncClient() as client, client.stream("POST", url + PATH, json=BODY) as response:
             async for piece in response.aiter_raw():
                 pieces.append(piece)
 
     with serving(cut=len(events(asked=True)[0]) + 40) as gateway, pytest.raises(lib.RemoteProtocolError):
         if asynchronous:
-            asyncio.run(read(gateway.url))
+            asyncio.run(main(gateway.url))
         else:
             with lib.Client() as client, client.stream("POST", gateway.url + PATH, json=BODY) as response:
                 for piece in response.iter_raw():
@@ -380,14 +380,12 @@ def test_a_body_that_is_not_known_leaves_as_it_is(lib: Any, asynchronous: bool, 
     def made() -> Any:
         yield json.dumps(BODY).encode()
 
-    async def async_made() -> Any:
+    async def one() -> Any:
         yield json.dumps(BODY).encode()
 
     headers = {"content-length": str(len(json.dumps(BODY).encode()))}
     with serving() as gateway:
-        request = lib.Request(
-            "POST", gateway.url + PATH, content=async_made() if asynchronous else made(), headers=headers
-        )
+        request = lib.Request("POST", gateway.url + PATH, content=one() if asynchronous else made(), headers=headers)
         _, pieces = sent(lib, asynchronous, gateway.url, request=request)
     assert pieces == [WITHOUT]
     assert gateway.asked == [False]

@@ -19,6 +19,7 @@ _FIELDS = (b"data:", b"event:", b"id:", b"retry:")
 _CHOICE = re.compile(rb'"choices"\s*:\s*(?:\[\s*[^\s\]]|[^\s\[])')
 _NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _MARK = b'"usage"'
+_BLANK = b"\n\n"
 
 
 class UsageEvents:
@@ -43,15 +44,22 @@ class UsageEvents:
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes, give those that may go on; the chunk itself where that is all of it."""
         data = bytes(chunk)
-        if not (self.held or self._in_line or self._passing or self._cr) and data[-2:] == b"\n\n" and _MARK not in data:
-            return chunk
         kept: list[bytes] = []
-        start = 0
+        start, leaps = 0, True
         if self._cr and data:
             start = int(data[0] == 0x0A)
             self._put(data[:start], kept)
             self._cr = False
-        for match in _LINE_END.finditer(data, start):
+        while True:
+            if leaps and not (self.held or self._in_line or self._passing):
+                sure, leaps = _sure(data, start), False
+                if sure == len(data) and not start:
+                    return chunk
+                kept.append(data[start:sure])
+                start = sure
+            match = _LINE_END.search(data, start)
+            if match is None:
+                break
             blank = not self._in_line and match.start() == start
             self._in_line = False
             self._take(data[start : match.end()], kept, blank=blank, ended=True)
@@ -102,6 +110,13 @@ class UsageEvents:
             self.held += line_feed
         elif not self._dropped:
             kept.append(line_feed)
+
+
+def _sure(data: bytes, start: int) -> int:
+    """Where the whole events without usage end that start here."""
+    mark = data.find(_MARK, start)
+    last = data.rfind(_BLANK, start, len(data) if mark < 0 else mark)
+    return start if last < 0 else last + len(_BLANK)
 
 
 def _may_be_usage(event: bytes) -> bool:
