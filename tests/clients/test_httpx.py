@@ -261,8 +261,10 @@ def test_a_transport_that_uses_another_client_is_one_exchange(lib: Any, observed
     assert len(observed.spans) == 1
 
 
-def test_http2_is_observed(lib: Any, observed: Telemetry) -> None:
+@pytest.mark.parametrize("stream_usage", ["observe", "request"])
+def test_http2_is_observed(lib: Any, stream_usage: str, instrument: Any) -> None:
     """Several streams over one HTTP/2 connection, each with its own span."""
+    observed: Telemetry = instrument(stream_usage=stream_usage)
     pytest.importorskip("h2")
     hypercorn = pytest.importorskip("hypercorn.asyncio")
     from hypercorn.config import Config
@@ -290,7 +292,7 @@ def test_http2_is_observed(lib: Any, observed: Telemetry) -> None:
             async def one() -> str:
                 url = f"http://127.0.0.1:{port}/v1/chat/completions"
                 async with client.stream("POST", url, json={**BODY, "stream": True}) as response:
-                    await response.aread()
+                    assert b"prompt_tokens" not in await response.aread()
                     return str(response.http_version)
 
             versions = await asyncio.gather(*(one() for _ in range(5)))
@@ -300,7 +302,10 @@ def test_http2_is_observed(lib: Any, observed: Telemetry) -> None:
 
     assert asyncio.run(main()) == ["HTTP/2"] * 5
     assert len(observed.spans) == 5
-    assert all(dict(span.attributes or {})["gen_ai.response.finish_reasons"] == ("stop",) for span in observed.spans)
+    for span in observed.spans:
+        attributes = dict(span.attributes or {})
+        assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+        assert ("gen_ai.usage.input_tokens" in attributes) is (stream_usage == "request")
 
 
 def test_a_stream_object_can_be_copied_and_read_by_itself(lib: Any, observed: Telemetry) -> None:

@@ -14,6 +14,7 @@ import pytest
 from clients.drivers import DRIVERS, Call
 from clients.gateway import USAGE, Gateway, events, serving
 from conftest import Telemetry
+from opentelemetry.instrumentation.xai import XAIInstrumentor
 
 MODULES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
 PATH = "/v1/chat/completions"
@@ -80,11 +81,17 @@ def tokens(telemetry: Telemetry) -> list[Any]:
 
 
 @colours
-@pytest.mark.parametrize("read", ["send", "iter_raw", "iter_bytes", "iter_text", "iter_lines"])
 @pytest.mark.parametrize(
-    "how",
-    [{}, {"split": 1}, {"split": 7}, {"split": 10_000}, {"end": "\r\n"}, {"end": "\r", "split": 3}, {"cut": 700}],
-    ids=lambda how: ",".join(f"{name}={value!r}" for name, value in how.items()) or "plain",
+    ("read", "how"),
+    [
+        *((read, {}) for read in ("send", "iter_raw", "iter_bytes", "iter_text", "iter_lines")),
+        *(("iter_raw", {"split": size}) for size in (1, 7, 10_000)),
+        ("send", {"split": 7}),
+        ("iter_lines", {"end": "\r\n"}),
+        ("iter_bytes", {"end": "\r", "split": 3}),
+        ("iter_raw", {"cut": 700}),
+    ],
+    ids=str,
 )
 def test_an_answer_looks_the_same_as_without_us(
     lib: Any, asynchronous: bool, read: str, how: dict[str, Any], instrument: Any
@@ -203,22 +210,7 @@ def test_a_cancelled_task_is_no_error(driver: Any, trouble: str, server: Any, as
 
 
 @every_driver
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        "",
-        "crlf",
-        "cr",
-        "split=5",
-        "join",
-        "usage=null",
-        "usage=wrong_types",
-        "usage=none",
-        "event_lines",
-        "no_done",
-        "spaces",
-    ],
-)
+@pytest.mark.parametrize("trouble", ["", "split=5", "usage=null", "event_lines", "no_done"])
 def test_the_faithful_server_shows_nothing_of_it(driver: Any, trouble: str, server: Any, asking: Telemetry) -> None:
     """Whatever the server does to a stream, no event of usage is left of it, and the figures are there."""
     seen = driver.read(Call(server.url, PATH, BODY, {"x-trouble": trouble} if trouble else {}))
@@ -438,8 +430,7 @@ def test_a_layer_below_is_the_same_exchange(lib: Any, asking: Telemetry) -> None
     assert tokens(asking) == [1024]
 
 
-@pytest.mark.parametrize("outer", [{"stream_usage": "request"}])
-def test_a_wrapper_below_ours_gets_what_the_caller_asked_for(lib: Any, outer: Any, instrument: Any) -> None:
+def test_a_wrapper_below_ours_gets_what_the_caller_asked_for(lib: Any, instrument: Any) -> None:
     """Where somebody else wraps ``send``, the content is there when it returns, and is cleared of the event."""
     original = lib.Client.send
     seen: list[int] = []
@@ -451,12 +442,10 @@ def test_a_wrapper_below_ours_gets_what_the_caller_asked_for(lib: Any, outer: An
 
     lib.Client.send = send
     try:
-        telemetry = instrument(**outer)
+        telemetry = instrument(stream_usage="request")
         with serving() as gateway:
             _, pieces = sent(lib, False, gateway.url)
     finally:
-        from opentelemetry.instrumentation.xai import XAIInstrumentor
-
         XAIInstrumentor().uninstrument()
         lib.Client.send = original
     assert pieces == [WITHOUT]

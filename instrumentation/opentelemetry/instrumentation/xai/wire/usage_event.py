@@ -93,7 +93,7 @@ class UsageEvents:
         elif self.held:
             self.held += line
             if blank:
-                if _may_be_usage(self.held) and _is_usage(self.held):
+                if _MARK in self.held and _may_be_usage(self.held) and _is_usage(self.held):
                     self._dropped = True
                 else:
                     kept.append(self.held)
@@ -130,8 +130,6 @@ def _may_be_usage(event: bytes) -> bool:
 
 def _is_usage(event: bytes) -> bool | None:
     """Whether an event is one of usage and nothing else; ``None`` if it is no JSON."""
-    if _MARK not in event:
-        return False
     data = b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:"))
     try:
         chunk = msgspec.json.decode(data)
