@@ -15,6 +15,7 @@ from clients.drivers import DRIVERS, Call
 from clients.gateway import USAGE, Gateway, events, serving
 from conftest import Telemetry
 from opentelemetry.instrumentation.xai import XAIInstrumentor
+from opentelemetry.instrumentation.xai.testing.recording import Recording
 
 MODULES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
 PATH = "/v1/chat/completions"
@@ -470,6 +471,24 @@ def test_an_asynchronous_stream_that_is_left_open_is_closed(lib: Any, asking: Te
     with serving(texts=300) as gateway:
         asyncio.run(main(gateway.url))
     assert asking.attributes()["gen_ai.response.finish_reasons"] == ("error",)
+
+
+@pytest.mark.parametrize("setting", ["request", "observe", None])
+def test_a_test_that_watches_sees_what_the_application_sent(
+    lib: Any, setting: str | None, instrument: Any, caplog: Any
+) -> None:
+    """The pytest fixture beside telemetry: asked and hidden as without it, and it says nothing of usage itself."""
+    caplog.set_level(logging.INFO, "opentelemetry.instrumentation.xai")
+    if setting:
+        instrument(stream_usage=setting)
+    with serving() as gateway, Recording(("127.0.0.1",)).running() as recording:
+        _, pieces = sent(lib, False, gateway.url)
+    assert pieces == [WITHOUT]
+    assert gateway.asked == [setting == "request"]
+    (request,) = recording.requests
+    assert request.body is not None
+    assert b"include_usage" not in request.body.written()
+    assert len(caplog.records) == (setting == "observe")
 
 
 # --- servers that do not play along -----------------------------------------------------------------------------------

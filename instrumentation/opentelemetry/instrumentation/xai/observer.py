@@ -38,7 +38,7 @@ from .exchange import Exchange
 from .guard import fault, guarded
 from .observation import Ending
 from .settings import Settings
-from .stream_usage import Hiding, Question, Questions, tell_once
+from .stream_usage import Hiding, Question, Questions
 from .telemetry.recorder import Recorder, Recording
 from .wire.fingerprint import Fingerprinter
 from .wire.repetition import Form
@@ -363,8 +363,6 @@ class ObservedCall:
                     verdict = self._inquiry.explain(observation)
         finally:
             recording.finish(observation, verdict)
-        if observation is not None and self._question is None:
-            tell_once(observation)
 
 
 def _in_event_loop() -> bool:

@@ -1,4 +1,4 @@
-"""Usage on chat streams that do not ask for it: said once that it is missing, or asked for and hidden again.
+"""Usage on chat streams that do not ask for it: asked for in the application's stead, and hidden from it again.
 
 With ``stream_usage=request`` the adapter sends another body than the application's (``Question.put``), and the event
 that comes of it is taken out of the answer (``Hiding``) after we have seen it. Nothing is ever sent again: what a
@@ -19,8 +19,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from .guard import fault
-from .notices import once
-from .observation import Ending, Observation, Request
+from .observation import Request
 from .wire.usage_event import UsageEvents
 from .wire.usage_request import asking_for_usage
 
@@ -32,7 +31,6 @@ _MOST_SERVERS = 256
 _SEALS = frozenset(
     (b"content-digest", b"content-md5", b"digest", b"repr-digest", b"signature", b"x-amz-content-sha256")
 )
-_HOW = 'stream_options={"include_usage": true} in the request, or OTEL_INSTRUMENTATION_XAI_STREAM_USAGE=request'
 
 
 class _Attitude(Enum):
@@ -158,15 +156,3 @@ class Hiding:
         kept = self.feed(content)
         rest = self.close()
         return kept + rest if rest else kept
-
-
-def tell_once(observation: Observation) -> None:
-    """Tell, once in a process, that a stream has no usage because it did not ask, and how to have it."""
-    if observation.usage is None and observation.request.usage_unasked and observation.ending is Ending.COMPLETE:
-        once(
-            _logger,
-            logging.INFO,
-            "A chat stream to xAI ended without usage, so its tokens, cached ones too, are not known: it did not ask. "
-            "To have them: %s.",
-            _HOW,
-        )

@@ -4,6 +4,7 @@ The span starts early, so that samplers can decide, children find their parent a
 derived from the observation at the end, from the same instants as the metrics.
 """
 
+import logging
 from collections.abc import MutableMapping, Sequence
 
 from opentelemetry.context import Context
@@ -13,6 +14,7 @@ from opentelemetry import propagate, trace
 
 from .. import conventions as names
 from ..guard import guarded
+from ..notices import once
 from ..observation import AttributeValue, CacheVerdict, Ending, Observation, Request, Usage
 from ..prices import Prices
 from ..settings import Settings
@@ -23,6 +25,7 @@ from .counters import Counters, Increment
 from .destination import Destination
 from .instruments import Instruments
 
+_logger = logging.getLogger(__name__)
 _FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
 # the conventions: an exchange without usage counts 0
@@ -38,6 +41,7 @@ class Recorder:
         self._prices = Prices() if prices is None else prices
         self._makes_spans = settings.spans != "never"
         self._has_ledger = settings.ledger != "off"
+        self._tells_of_usage = settings.stream_usage == "observe"
         self._sets = KnownSets(settings.metric_baggage)
 
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
@@ -78,6 +82,8 @@ class Recorder:
         if verdict is not None and not self._prices.absent:
             self._count_money(instruments.counters, observation, verdict, sets)
         _time(instruments, observation, sets, within)
+        if observation.usage is None and self._tells_of_usage and observation.request.usage_unasked:
+            _tell(observation)
 
     def _count_money(
         self, counters: Counters, observation: Observation, verdict: CacheVerdict, sets: AttributeSets
@@ -129,6 +135,18 @@ class Recording:
         finally:
             if self._span is not None:
                 self._recorder.finish_span(self._span, observation, verdict, self._started)
+
+
+def _tell(observation: Observation) -> None:
+    """Tell, once in a process, that a stream has no usage because it did not ask, and how to have it."""
+    if observation.ending is Ending.COMPLETE:
+        once(
+            _logger,
+            logging.INFO,
+            "A chat stream to xAI ended without usage, so its tokens, cached ones too, are not known: it did not ask. "
+            'To have them: stream_options={"include_usage": true} in the request, or '
+            "OTEL_INSTRUMENTATION_XAI_STREAM_USAGE=request, which asks in its stead. (This is said once.)",
+        )
 
 
 def _count(

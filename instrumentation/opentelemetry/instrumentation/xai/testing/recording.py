@@ -19,6 +19,7 @@ from ..observer import Failures, ObservedCall, Observer
 from ..settings import Settings
 from ..stability import Body, Prediction, prediction
 from ..stability.trial import TrialLedger
+from ..stream_usage import Hiding
 from ..telemetry.recorder import Recorder
 from ..wire.repetition import Form
 from .report import report
@@ -173,6 +174,15 @@ class _BothCalls:
     def __init__(self, call: ObservedCall, witnessed: ObservedCall) -> None:
         self._call = call
         self._witnessed = witnessed
+
+    @property
+    def hiding(self) -> Hiding | None:
+        """The application's own."""
+        return self._call.hiding
+
+    def ask(self) -> bytes | None:
+        """Ask if the application's does: the witness needs no usage."""
+        return self._call.ask()
 
     def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell both."""
