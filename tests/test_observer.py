@@ -23,6 +23,7 @@ from opentelemetry.instrumentation.xai.settings import Settings
 from opentelemetry.instrumentation.xai.tap import tap
 from opentelemetry.instrumentation.xai.telemetry.destination import Destination
 from opentelemetry.instrumentation.xai.telemetry.recorder import Recorder, Recording
+from opentelemetry.instrumentation.xai.telemetry.spans import OwnSpan
 from opentelemetry.instrumentation.xai.wire.chat_completions import ChatCompletions
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -471,7 +472,7 @@ def _whole_life(observer: Observer) -> None:
         pytest.param(ChatCompletions, "read_body", 2, id="document"),
         pytest.param(Exchange, "content_received", 2, id="content"),
         pytest.param(Recorder, "record", 2, id="record"),
-        pytest.param(Recorder, "finish_span", 0, id="finish-span"),
+        pytest.param(OwnSpan, "finish", 0, id="finish-span"),
         pytest.param(Recording, "finish", 0, id="finish"),
         pytest.param(Recording, "propagate", 0, id="propagate"),
         pytest.param(Exchange, "end", 2, id="end"),

@@ -962,7 +962,7 @@ MOMENTS = [
     "opentelemetry.instrumentation.xai.exchange.Exchange.content_received",
     "opentelemetry.instrumentation.xai.exchange.Exchange.end",
     "opentelemetry.instrumentation.xai.telemetry.recorder.Recorder.record",
-    "opentelemetry.instrumentation.xai.telemetry.recorder.Recorder.finish_span",
+    "opentelemetry.instrumentation.xai.telemetry.spans.OwnSpan.finish",
 ]
 
 

@@ -456,9 +456,9 @@ def test_a_fault_in_metrics_still_ends_the_span(telemetry: Telemetry, monkeypatc
 
 def test_a_fault_in_attributes_still_ends_the_span(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     """The span is ended whatever its attributes raise."""
-    from opentelemetry.instrumentation.xai.telemetry import recorder
+    from opentelemetry.instrumentation.xai.telemetry import spans
 
-    monkeypatch.setattr(recorder, "answer_attributes", lambda *_args: 1 / 0)
+    monkeypatch.setattr(spans, "answer_attributes", lambda *_args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         record(telemetry, WHOLE)
     assert telemetry.span.end_time == STARTED + 1500 * MILLISECOND

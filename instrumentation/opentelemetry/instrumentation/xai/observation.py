@@ -43,6 +43,11 @@ class Request(Struct, frozen=True):
     usage_unasked: bool = False
     """Whether it is a stream that reports usage only if asked to, and did not ask."""
 
+    @property
+    def title(self) -> str:
+        """What a span of it is named."""
+        return self.operation if self.model is None else f"{self.operation} {self.model}"
+
 
 class Usage(Struct, frozen=True):
     """Tokens as the conventions count them: input includes cached, output includes reasoning.

@@ -107,7 +107,7 @@ class Observer:
         if enclosing is not None and enclosing.encloses(body):
             return None
         current = context.get_current()
-        if current and not is_http_instrumentation_enabled():
+        if current and not is_http_instrumentation_enabled() and not self._recorder.observes(current):
             return None  # an empty context, which is the most frequent one, suppresses nothing
         try:
             request, fingerprint = read_request(dialect, host, port, headers, body, self._fingerprinter)

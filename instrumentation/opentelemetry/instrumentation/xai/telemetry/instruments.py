@@ -1,10 +1,11 @@
 """The instruments of one meter provider, created once from the conventions and kept for the provider's life."""
 
+import copy
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from opentelemetry.metrics import Histogram, MeterProvider, get_meter_provider
+from opentelemetry.metrics import Histogram, MeterProvider, NoOpHistogram, get_meter_provider
 from opentelemetry.trace import ProxyTracerProvider, TracerProvider
 
 from .. import conventions
@@ -13,6 +14,11 @@ from ..version import __version__
 from .counters import Counters
 
 SCOPE = "opentelemetry.instrumentation.xai"
+_STANDARD = {
+    "duration": conventions.OPERATION_DURATION,
+    "time_to_first_chunk": conventions.OPERATION_TIME_TO_FIRST_CHUNK,
+    "token_usage": conventions.TOKEN_USAGE,
+}
 
 
 class Instruments:
@@ -36,6 +42,18 @@ class Instruments:
         self.server_first_token = histogram(conventions.SERVER_TIME_TO_FIRST_TOKEN)
         self.counters = Counters()
         self.counters.register(meter)
+        self._without: dict[frozenset[str], Instruments] = {}
+
+    def without(self, metrics: frozenset[str]) -> "Instruments":
+        """The same instruments, save that those of the conventions' histograms that are named here record nothing."""
+        others = self._without.get(metrics)
+        if others is None:
+            others = copy.copy(self)
+            for attribute, declared in _STANDARD.items():
+                if declared.name in metrics:
+                    setattr(others, attribute, NoOpHistogram(declared.name))
+            self._without[metrics] = others
+        return others
 
 
 class _Known:

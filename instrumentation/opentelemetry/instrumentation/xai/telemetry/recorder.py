@@ -8,9 +8,8 @@ import logging
 from collections.abc import MutableMapping, Sequence
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from opentelemetry import propagate, trace
+from opentelemetry import propagate
 
 from .. import conventions as names
 from ..guard import guarded
@@ -19,14 +18,15 @@ from ..observation import AttributeValue, CacheVerdict, Ending, Observation, Req
 from ..prices import Prices
 from ..settings import Settings
 from .attribute_sets import AttributeSets, KnownSets
-from .attributes import add_cache, answer_attributes, is_warm, request_attributes, seconds
+from .attributes import is_warm, seconds
 from .cache_increments import NO_COST, beginning, increments_of, loss_attributes
 from .counters import Counters, Increment
+from .covering import Covering, covering, is_suppressed_by_peer
 from .destination import Destination
 from .instruments import Instruments
+from .spans import CallSpan, CoveringSpan, NoSpan, OwnSpan
 
 _logger = logging.getLogger(__name__)
-_FAILED = frozenset({Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED})
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
 # the conventions: an exchange without usage counts 0
 _NOTHING: Sequence[Increment] = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0))
@@ -39,49 +39,40 @@ class Recorder:
         self._settings = settings
         self._destination = destination
         self._prices = Prices() if prices is None else prices
-        self._makes_spans = settings.spans != "never"
+        self._spans = settings.spans
         self._has_ledger = settings.ledger != "off"
         self._tells_of_usage = settings.stream_usage == "observe"
         self._sets = KnownSets(settings.metric_baggage)
 
     def begin(self, request: Request, started: int, current: Context) -> "Recording":
-        """Start the span of an exchange as a child of ``current``; ``started`` is in nanoseconds since the epoch."""
-        if not self._makes_spans:
-            return Recording(self, None, current, started)
-        name = request.operation if request.model is None else f"{request.operation} {request.model}"
-        span = self._destination.tracer().start_span(
-            name,
-            context=current,
-            kind=SpanKind.CLIENT,
-            attributes=request_attributes(request, self._settings),
-            start_time=started,
-        )
-        return Recording(self, span, trace.set_span_in_context(span, current), started)
+        """Begin to record an exchange that is sent from ``current``; ``started`` is in nanoseconds since the epoch."""
+        covered_by = covering(current, request) if current else None
+        return Recording(self, self._span(covered_by, request, started, current), covered_by)
 
-    def finish_span(
-        self, span: trace.Span, observation: Observation | None, verdict: CacheVerdict | None, started: int
+    def _span(self, covered_by: Covering | None, request: Request, started: int, current: Context) -> CallSpan:
+        if self._spans == "never":
+            return NoSpan(current)
+        if covered_by is None or self._spans == "always":
+            return OwnSpan(self._settings, self._destination, request, started, current)
+        return CoveringSpan(covered_by, self._settings, self._destination, request, started, current)
+
+    def observes(self, current: Context) -> bool:
+        """Whether calls are recorded although instrumentation is suppressed: where a peer does so below its span."""
+        return self._spans != "always" and is_suppressed_by_peer(current)
+
+    def record(
+        self,
+        observation: Observation,
+        verdict: CacheVerdict | None,
+        within: Context,
+        elsewhere: frozenset[str] = frozenset(),
     ) -> None:
-        """Set what was learned and end the span at the moment at which the exchange ended."""
-        ended = None
-        try:
-            if observation is not None:
-                ended = started + observation.timeline.ended - observation.timeline.issued
-                attributes = answer_attributes(observation, self._settings)
-                if verdict is not None:
-                    add_cache(attributes, verdict)
-                span.set_attributes(attributes)
-                if observation.ending in _FAILED:
-                    span.set_status(Status(StatusCode.ERROR))
-        finally:
-            span.end(ended)
-
-    def record(self, observation: Observation, verdict: CacheVerdict | None, within: Context) -> None:
-        """Record the metrics of an exchange in the context of its span."""
+        """Record the metrics of an exchange in the context of its span, but those that are recorded elsewhere."""
         instruments, sets = self._destination.instruments(), self._sets.of(observation, within)
         _count(instruments.counters, observation, verdict, sets, self._has_ledger)
         if verdict is not None and not self._prices.absent:
             self._count_money(instruments.counters, observation, verdict, sets)
-        _time(instruments, observation, sets, within)
+        _time(instruments.without(elsewhere) if elsewhere else instruments, observation, sets, within)
         if observation.usage is None and self._tells_of_usage and observation.request.usage_unasked:
             _tell(observation)
 
@@ -112,29 +103,34 @@ class Recorder:
 class Recording:
     """One exchange being recorded."""
 
-    __slots__ = ("_recorder", "_span", "_started", "within")
+    __slots__ = ("_covered_by", "_recorder", "_span", "within")
 
-    def __init__(self, recorder: Recorder, span: trace.Span | None, within: Context, started: int) -> None:
+    def __init__(self, recorder: Recorder, span: CallSpan, covered_by: Covering | None = None) -> None:
         self._recorder = recorder
         self._span = span
-        self._started = started
-        self.within = within
+        self._covered_by = covered_by
+        self.within = span.within
         """The context in which the request is to be sent."""
 
     @guarded
     def propagate(self, headers: MutableMapping[str, str]) -> None:
         """Write the trace context into a request's headers, as the application's propagators would have it."""
-        if self._span is not None:
+        if self._span.propagates:
             propagate.inject(headers, self.within)
 
     def finish(self, observation: Observation | None, verdict: CacheVerdict | None = None) -> None:
-        """Record the metrics and end the span, or end the span alone where there is no observation. Called once."""
+        """Record the metrics and finish the span, or the span alone where there is no observation. Called once."""
+        covered_by = self._covered_by
+        elsewhere = frozenset() if covered_by is None else covered_by.metrics
         try:
             if observation is not None:
-                self._recorder.record(observation, verdict, self.within)
+                self._recorder.record(observation, verdict, self.within, elsewhere)
         finally:
-            if self._span is not None:
-                self._recorder.finish_span(self._span, observation, verdict, self._started)
+            try:
+                self._span.finish(observation, verdict)
+            finally:
+                if covered_by is not None and (observation is None or observation.ending is not Ending.COMPLETE):
+                    covered_by.released()
 
 
 def _tell(observation: Observation) -> None:
