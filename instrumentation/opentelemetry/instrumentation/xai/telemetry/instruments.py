@@ -3,7 +3,7 @@
 import copy
 import threading
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from opentelemetry.metrics import Histogram, MeterProvider, NoOpHistogram, get_meter_provider
 from opentelemetry.trace import ProxyTracerProvider, TracerProvider
@@ -61,7 +61,8 @@ class _Known:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._of_provider: WeakKeyDictionary[Any, Instruments] = WeakKeyDictionary()
+        self._of_provider: dict[int, tuple[ref[MeterProvider], Instruments]] = {}
+        """By the provider's identity: some, as logfire's, have no hash."""
         self._of_placeholder: Instruments | None = None
         after_fork(self)
 
@@ -73,7 +74,7 @@ class _Known:
         with self._lock:
             current = get_meter_provider()
             provider = current if meter_provider is None else meter_provider
-            instruments = self._of_provider.get(provider)
+            instruments = self._found(provider)
             if instruments is None:
                 if provider is current and self._of_placeholder is not None and not is_placeholder(provider):
                     instruments, self._of_placeholder = self._of_placeholder, None
@@ -81,8 +82,16 @@ class _Known:
                     instruments = Instruments(provider)
                 if is_placeholder(provider):
                     self._of_placeholder = instruments
-                self._of_provider[provider] = instruments
+                self._keep(provider, instruments)
             return instruments
+
+    def _found(self, provider: MeterProvider) -> Instruments | None:
+        known, instruments = self._of_provider.get(id(provider), (None, None))
+        return instruments if known is not None and known() is provider else None
+
+    def _keep(self, provider: MeterProvider, instruments: Instruments) -> None:
+        identity = id(provider)
+        self._of_provider[identity] = (ref(provider, lambda _: self._of_provider.pop(identity, None)), instruments)
 
 
 _known = _Known()

@@ -1,0 +1,201 @@
+"""One small class for each other instrumentation: how an application switches it on and off, and what it is known to do.
+
+The suite (``test_peers.py``) keeps every promise for every peer that is installed. Most patch the same methods, or want
+other versions of the same libraries, so each has an environment of its own (``nox --tags clients``).
+"""
+
+import asyncio
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from clients.drivers import KEY, AsyncOpenAI, Call, OpenAI, Seen
+from conftest import Telemetry
+
+DURATION = "gen_ai.client.operation.duration"
+TOKENS = "gen_ai.client.token.usage"
+FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+
+
+class Retrying(OpenAI):
+    """The openai SDK as it is by default: it tries again."""
+
+    def _client(self, call: Call) -> Any:
+        return super()._client(call).with_options(max_retries=2)
+
+
+class AsyncRetrying(AsyncOpenAI):
+    """The same, asynchronous."""
+
+    def _client(self, call: Call) -> Any:
+        return super()._client(call).with_options(max_retries=2)
+
+
+class Anthropic:
+    """The anthropic SDK, synchronous or not, at xAI's ``/v1/messages``."""
+
+    open_telemetry: Any = None
+
+    def __init__(self, *, asynchronous: bool) -> None:
+        self.name = "anthropic-async" if asynchronous else "anthropic-sync"
+        self.asynchronous = asynchronous
+
+    def read(self, call: Call) -> Seen:
+        """Read the answer to its end."""
+        import anthropic
+
+        client_of = {"base_url": call.url, "api_key": KEY, "open_telemetry": self.open_telemetry}
+        arguments = {**call.body, "extra_headers": call.headers}
+
+        async def read() -> list[Any]:
+            async with anthropic.AsyncAnthropic(**client_of) as client:
+                answer = await client.messages.create(**arguments)
+                return [item async for item in answer] if call.streamed else [answer]
+
+        if self.asynchronous:
+            return Seen(asyncio.run(read()))
+        with anthropic.Anthropic(**client_of) as client:
+            answer = client.messages.create(**arguments)
+            return Seen(list(answer) if call.streamed else [answer])
+
+
+@dataclass
+class Peer:
+    """Another instrumentation. What is not said of it below holds without exception."""
+
+    name: str
+    module: str
+    scope: str
+    """How the names of the scopes of its spans begin."""
+    records: frozenset[str] = frozenset()
+    """The standard metrics that it records where its span covers the call."""
+    endpoints: tuple[str, ...] = ("chat", "responses")
+    drivers: tuple[Any, ...] = (Retrying(), AsyncRetrying())
+    can_be_switched_off: bool = True
+    own_span: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """Endpoint and streaming where ours stands beside its own, and why."""
+    counts_twice: dict[tuple[str, bool], frozenset[str]] = field(default_factory=dict)
+    """Standard metrics that both record, since it does so without a current span."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its module can be imported."""
+        try:
+            return importlib.util.find_spec(self.module) is not None
+        except ModuleNotFoundError:
+            return False
+
+    def on(self, telemetry: Telemetry) -> None:
+        """Switch it on."""
+        self._instrumentor().instrument(
+            tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider
+        )
+
+    def off(self) -> None:
+        """Switch it off."""
+        self._instrumentor().uninstrument()
+
+    def _instrumentor(self) -> Any:
+        return importlib.import_module(self.module).OpenAIInstrumentor()
+
+
+class OpenLIT(Peer):
+    """openlit is switched on once in a process."""
+
+    def on(self, telemetry: Telemetry) -> None:
+        import openlit
+
+        openlit.init(
+            tracer=telemetry.tracer_provider.get_tracer("openlit.otel.tracing"),
+            meter=telemetry.meter_provider.get_meter("openlit.otel.metrics"),
+            pricing_json="/dev/null",
+        )
+
+
+class Logfire(Peer):
+    """logfire is configured once in a process; its instrumentation of an SDK can be taken back."""
+
+    _is_configured = False
+    _undo: Any = None
+
+    def on(self, telemetry: Telemetry) -> None:
+        import logfire
+
+        if not self._is_configured:
+            self._is_configured = True
+            logfire.configure(
+                send_to_logfire=False,
+                console=False,
+                inspect_arguments=False,
+                additional_span_processors=[SimpleSpanProcessor(telemetry.exporter)],
+                metrics=logfire.MetricsOptions(additional_readers=[telemetry.reader_of_logfire]),
+            )
+        self._undo = logfire.instrument_openai()
+
+    def off(self) -> None:
+        self._undo.__exit__(None, None, None)
+
+
+class AnthropicsOwn(Peer):
+    """The anthropic SDK has spans of its own, of the global provider or of the one that a client is given."""
+
+    def on(self, telemetry: Telemetry) -> None:
+        for driver in self.drivers:
+            driver.open_telemetry = {"tracer_provider": telemetry.tracer_provider}
+
+    def off(self) -> None:
+        for driver in self.drivers:
+            driver.open_telemetry = {"traces": {"enabled": False}}
+
+
+PEERS = (
+    Peer(
+        "genai-openai",
+        "opentelemetry.instrumentation.genai.openai",
+        "opentelemetry.instrumentation.genai.openai",
+        frozenset({DURATION, TOKENS, FIRST_CHUNK}),
+    ),
+    Peer("openinference", "openinference.instrumentation.openai", "openinference.instrumentation.openai"),
+    Peer(
+        "traceloop",
+        "opentelemetry.instrumentation.openai",
+        "opentelemetry.instrumentation.openai.",
+        frozenset({DURATION, TOKENS}),
+        can_be_switched_off=False,
+        own_span={
+            ("responses", False): "its span is made when the answer is there",
+            ("responses", True): "its span is made when the answer is there",
+        },
+    ),
+    OpenLIT(
+        "openlit",
+        "openlit",
+        "openlit",
+        frozenset({DURATION, TOKENS}),
+        can_be_switched_off=False,
+        own_span={
+            ("chat", True): "its span is made when the answer is there",
+            ("responses", True): "its span is made when the answer is there",
+        },
+    ),
+    Logfire(
+        "logfire",
+        "logfire",
+        "logfire.openai",
+        own_span={
+            ("chat", True): "its span ends when the stream begins",
+            ("responses", True): "its span ends when the stream begins",
+        },
+    ),
+    AnthropicsOwn(
+        "anthropic",
+        "anthropic._tracing",
+        "com.anthropic.sdk.python",
+        endpoints=("messages",),
+        drivers=(Anthropic(asynchronous=False), Anthropic(asynchronous=True)),
+    ),
+)
+INSTALLED = [peer for peer in PEERS if peer.is_installed]
