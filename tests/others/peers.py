@@ -48,7 +48,8 @@ class Anthropic:
         import anthropic
 
         client_of = {"base_url": call.url, "api_key": KEY, "open_telemetry": self.open_telemetry}
-        arguments = {**call.body, "extra_headers": call.headers}
+        arguments = {name: value for name, value in call.body.items() if name not in {"temperature", "top_p"}}
+        arguments["extra_headers"] = call.headers
 
         async def read() -> list[Any]:
             async with anthropic.AsyncAnthropic(**client_of) as client:
@@ -70,15 +71,15 @@ class Peer:
     module: str
     scope: str
     """How the names of the scopes of its spans begin."""
-    records: frozenset[str] = frozenset()
-    """The standard metrics that it records where its span covers the call."""
+    records: dict[str, int] = field(default_factory=dict)
+    """The standard metrics that it records for a call, and how many values."""
     endpoints: tuple[str, ...] = ("chat", "responses")
     drivers: tuple[Any, ...] = (Retrying(), AsyncRetrying())
     can_be_switched_off: bool = True
     own_span: dict[tuple[str, bool], str] = field(default_factory=dict)
     """Endpoint and streaming where ours stands beside its own, and why."""
-    counts_twice: dict[tuple[str, bool], frozenset[str]] = field(default_factory=dict)
-    """Standard metrics that both record, since it does so without a current span."""
+    counts_twice: frozenset[tuple[str, bool]] = frozenset()
+    """Where both record the standard metrics, since it does so without a current span."""
 
     @property
     def is_installed(self) -> bool:
@@ -134,6 +135,7 @@ class Logfire(Peer):
                 metrics=logfire.MetricsOptions(additional_readers=[telemetry.reader_of_logfire]),
             )
         self._undo = logfire.instrument_openai()
+        self._undo.__enter__()
 
     def off(self) -> None:
         self._undo.__exit__(None, None, None)
@@ -156,14 +158,14 @@ PEERS = (
         "genai-openai",
         "opentelemetry.instrumentation.genai.openai",
         "opentelemetry.instrumentation.genai.openai",
-        frozenset({DURATION, TOKENS, FIRST_CHUNK}),
+        {DURATION: 1, TOKENS: 2, FIRST_CHUNK: 1},
     ),
     Peer("openinference", "openinference.instrumentation.openai", "openinference.instrumentation.openai"),
     Peer(
         "traceloop",
         "opentelemetry.instrumentation.openai",
         "opentelemetry.instrumentation.openai.",
-        frozenset({DURATION, TOKENS}),
+        {DURATION: 1, TOKENS: 2},
         can_be_switched_off=False,
         own_span={
             ("responses", False): "its span is made when the answer is there",
@@ -174,12 +176,13 @@ PEERS = (
         "openlit",
         "openlit",
         "openlit",
-        frozenset({DURATION, TOKENS}),
+        {DURATION: 1, TOKENS: 1},  # one value for input and output together
         can_be_switched_off=False,
         own_span={
             ("chat", True): "its span is made when the answer is there",
             ("responses", True): "its span is made when the answer is there",
         },
+        counts_twice=frozenset({("chat", True), ("responses", True)}),
     ),
     Logfire(
         "logfire",

@@ -171,7 +171,7 @@ def test_one_span_with_all_that_is_known(
         assert attributes["xai.conversation.id.source"] == "header"
         assert (attributes["gen_ai.usage.cache_read.input_tokens"] > 0) is is_warm
         assert attributes["gen_ai.usage.input_tokens"] > 100
-        assert attributes["gen_ai.usage.reasoning.output_tokens"] >= 0
+        assert endpoint == "messages" or attributes["gen_ai.usage.reasoning.output_tokens"] > 0
         assert attributes["gen_ai.response.finish_reasons"]
         assert attributes["xai.cache.outcome"] == ("reused" if is_warm else "not_applicable")
         assert attributes["xai.response.cost_usd"] > 0
@@ -198,11 +198,10 @@ def test_each_metric_once(
     beside = switch_on(peer)
     beside.read(driver, conversation(endpoint, streamed=streamed))
     counted = beside.counted()
-    expected = {DURATION: 1, TOKENS: 2, FIRST_CHUNK: int(streamed)}
-    twice = peer.counts_twice.get((endpoint, streamed), frozenset())
-    assert {name: counted[name] for name in STANDARD} == {
-        name: number * (1 + (name in twice)) for name, number in expected.items()
-    }
+    is_beside, is_twice = (endpoint, streamed) in peer.own_span, (endpoint, streamed) in peer.counts_twice
+    for name, ours in {DURATION: 1, TOKENS: 2, FIRST_CHUNK: int(streamed)}.items():
+        theirs = peer.records.get(name, 0) if ours else 0
+        assert counted[name] == (ours + theirs if is_twice else ours if is_beside else theirs or ours), name
     assert counted["xai.client.cache.requests"] == 1
     assert counted["gen_ai.client.inference.usage.input_tokens"] > 100
     assert counted["xai.client.time_to_first_token" if streamed else "xai.server.time_to_first_token"]
@@ -244,7 +243,7 @@ def test_the_setting_has_the_last_word(
     assert "xai.request.id" not in (theirs.attributes or {})
     assert all(span.parent and span.parent.span_id == theirs.context.span_id for span in ours)  # type: ignore[union-attr]
     counted = beside.counted()
-    assert (counted[DURATION], counted[TOKENS]) == (1, 2)
+    assert (counted[DURATION], counted[TOKENS]) == (1, peer.records.get(TOKENS, 2))
     assert counted["xai.client.cache.requests"] == 1
 
 

@@ -39,6 +39,7 @@ from .guard import fault, guarded
 from .observation import Ending
 from .settings import Settings
 from .stream_usage import Hiding, Question, Questions
+from .telemetry.covering import is_suppressed_by_peer
 from .telemetry.recorder import Recorder, Recording
 from .wire.fingerprint import Fingerprinter
 from .wire.repetition import Form
@@ -107,7 +108,7 @@ class Observer:
         if enclosing is not None and enclosing.encloses(body):
             return None
         current = context.get_current()
-        if current and not is_http_instrumentation_enabled() and not self._recorder.observes(current):
+        if current and not is_http_instrumentation_enabled() and not is_suppressed_by_peer(current):
             return None  # an empty context, which is the most frequent one, suppresses nothing
         try:
             request, fingerprint = read_request(dialect, host, port, headers, body, self._fingerprinter)

@@ -21,7 +21,7 @@ from .attribute_sets import AttributeSets, KnownSets
 from .attributes import is_warm, seconds
 from .cache_increments import NO_COST, beginning, increments_of, loss_attributes
 from .counters import Counters, Increment
-from .covering import Covering, covering, is_suppressed_by_peer
+from .covering import Covering, covering
 from .destination import Destination
 from .instruments import Instruments
 from .spans import CallSpan, CoveringSpan, NoSpan, OwnSpan
@@ -55,10 +55,6 @@ class Recorder:
         if covered_by is None or self._spans == "always":
             return OwnSpan(self._settings, self._destination, request, started, current)
         return CoveringSpan(covered_by, self._settings, self._destination, request, started, current)
-
-    def observes(self, current: Context) -> bool:
-        """Whether calls are recorded although instrumentation is suppressed: where a peer does so below its span."""
-        return self._spans != "always" and is_suppressed_by_peer(current)
 
     def record(
         self,

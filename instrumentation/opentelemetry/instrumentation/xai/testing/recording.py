@@ -223,10 +223,6 @@ class _Mute:
         """Begin nothing."""
         return _MuteRecording(current)
 
-    def observes(self, _current: Any) -> bool:
-        """Look at nothing that is suppressed."""
-        return False
-
 
 class _MuteRecording:
     """A recording of nothing."""
