@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from clients.drivers import KEY, AsyncOpenAI, Call, OpenAI, Seen
 from conftest import Telemetry
@@ -63,6 +64,37 @@ class Anthropic:
             return Seen(list(answer) if call.streamed else [answer])
 
 
+class PydanticAI:
+    """pydantic-ai's requests to a model, which are asynchronous underneath."""
+
+    name = "pydantic-ai"
+    instrument: Any = False
+
+    def read(self, call: Call) -> Seen:
+        """Read the answer to its end."""
+        from pydantic_ai import ModelRequest, direct
+        from pydantic_ai.models import openai
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        endpoint = openai.OpenAIChatModel if call.path.endswith("completions") else openai.OpenAIResponsesModel
+        model = endpoint(call.body["model"], provider=OpenAIProvider(base_url=f"{call.url}/v1", api_key=KEY))
+        prompt = call.body.get("input") or call.body["messages"][1]["content"]
+        system = call.body.get("instructions") or call.body["messages"][0]["content"]
+        request = {
+            "messages": [ModelRequest.user_text_prompt(prompt, instructions=system)],
+            "model_settings": {"extra_headers": call.headers},
+            "instrument": self.instrument,
+        }
+
+        async def read() -> list[Any]:
+            if not call.streamed:
+                return [await direct.model_request(model, **request)]
+            async with direct.model_request_stream(model, **request) as stream:
+                return [event async for event in stream]
+
+        return Seen(asyncio.run(read()))
+
+
 @dataclass
 class Peer:
     """Another instrumentation. What is not said of it below holds without exception."""
@@ -76,6 +108,10 @@ class Peer:
     endpoints: tuple[str, ...] = ("chat", "responses")
     drivers: tuple[Any, ...] = (Retrying(), AsyncRetrying())
     can_be_switched_off: bool = True
+    omits_failures: bool = False
+    """Whether it records them of answered calls alone."""
+    never_ends_forgotten: bool = False
+    """Whether its span of a stream that is forgotten is never ended, and all that is on it lost."""
     own_span: dict[tuple[str, bool], str] = field(default_factory=dict)
     """Endpoint and streaming where ours stands beside its own, and why."""
     counts_twice: frozenset[tuple[str, bool]] = frozenset()
@@ -88,6 +124,10 @@ class Peer:
             return importlib.util.find_spec(self.module) is not None
         except ModuleNotFoundError:
             return False
+
+    def covers(self, endpoint: str, *, streamed: bool = False) -> bool:
+        """Whether its span is current during the call, and lasts as long."""
+        return (endpoint, streamed) not in self.own_span
 
     def on(self, telemetry: Telemetry) -> None:
         """Switch it on."""
@@ -153,6 +193,38 @@ class AnthropicsOwn(Peer):
             driver.open_telemetry = {"traces": {"enabled": False}}
 
 
+class PydanticAIs(Peer):
+    """pydantic-ai is told by the application, for each request or agent."""
+
+    def on(self, telemetry: Telemetry) -> None:
+        from pydantic_ai.models.instrumented import InstrumentationSettings
+
+        for driver in self.drivers:
+            driver.instrument = InstrumentationSettings(
+                tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider
+            )
+
+    def off(self) -> None:
+        for driver in self.drivers:
+            driver.instrument = False
+
+
+class Langfuse(Peer):
+    """langfuse patches the openai SDK when its wrapper is imported, for good."""
+
+    def on(self, telemetry: Telemetry) -> None:
+        import langfuse
+
+        self._client = langfuse.Langfuse(
+            public_key="pk-of-a-test",
+            secret_key="sk-of-a-test",
+            base_url="http://127.0.0.1:9",
+            tracer_provider=telemetry.tracer_provider,
+            span_exporter=InMemorySpanExporter(),
+        )
+        importlib.import_module("langfuse.openai")
+
+
 PEERS = (
     Peer(
         "genai-openai",
@@ -177,6 +249,7 @@ PEERS = (
         "openlit",
         "openlit",
         {DURATION: 1, TOKENS: 1},  # one value for input and output together
+        omits_failures=True,
         can_be_switched_off=False,
         own_span={
             ("chat", True): "its span is made when the answer is there",
@@ -199,6 +272,32 @@ PEERS = (
         "com.anthropic.sdk.python",
         endpoints=("messages",),
         drivers=(Anthropic(asynchronous=False), Anthropic(asynchronous=True)),
+    ),
+    Peer(
+        "openai-v2",
+        "opentelemetry.instrumentation.openai_v2",
+        "opentelemetry.util.genai.handler",
+        {DURATION: 1, TOKENS: 2},
+        endpoints=("chat",),
+        never_ends_forgotten=True,
+    ),
+    PydanticAIs(
+        "pydantic-ai",
+        "pydantic_ai",
+        "pydantic-ai",
+        {TOKENS: 2, FIRST_CHUNK: 1},
+        drivers=(PydanticAI(),),
+    ),
+    Langfuse(
+        "langfuse",
+        "langfuse.openai",
+        "langfuse-sdk",
+        can_be_switched_off=False,
+        own_span={
+            (endpoint, streamed): "its span is never current"
+            for endpoint in ("chat", "responses")
+            for streamed in (False, True)
+        },
     ),
 )
 INSTALLED = [peer for peer in PEERS if peer.is_installed]

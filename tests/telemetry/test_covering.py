@@ -222,6 +222,22 @@ def test_the_second_call_within_a_span_is_another_call(peer: Peer) -> None:
     assert peer.attributes("theirs")["xai.request.id"] == "req-1"
 
 
+def test_a_span_that_a_forgotten_stream_has_left_current_swallows_nothing(peer: Peer) -> None:
+    """After a call that was broken off the next one is another: the span may never be ended."""
+    span = peer.span("theirs", "chat grok-4.7", CHAT)
+    peer.begin(span).finish(msgspec.structs.replace(ANSWERED, ending=Ending.ABANDONED, finish_reasons=("error",)))
+    peer.begin(span).finish(ANSWERED)
+    assert len(peer.spans()) == 1
+
+
+def test_failures_that_the_other_does_not_record_are_recorded(peer: Peer) -> None:
+    """openlit records the duration of answered calls alone: that of a failed one is ours."""
+    for observation in (REFUSED, ANSWERED):
+        peer.begin(peer.span("openlit.otel.tracing", "chat grok-4.7", {})).finish(observation)
+    (point,) = peer.telemetry.metrics()["gen_ai.client.operation.duration"]
+    assert (point.attributes["error.type"], point.count) == ("503", 1)
+
+
 @pytest.mark.parametrize(
     ("observation", "error_type"),
     [
@@ -284,7 +300,7 @@ def test_without_an_observation_the_request_is_told(peer: Peer) -> None:
         ("opentelemetry.instrumentation.genai.openai", {"duration", "tokens", "first_chunk"}),
         ("opentelemetry.instrumentation.openai.v1", {"duration", "tokens"}),
         ("openlit.otel.tracing", {"duration", "tokens"}),
-        ("pydantic-ai", {"tokens"}),
+        ("pydantic-ai", {"tokens", "first_chunk"}),
         ("openinference.instrumentation.openai", set()),
         ("logfire.openai", set()),
         ("com.anthropic.sdk.python", set()),

@@ -22,6 +22,11 @@ class Ending(Enum):
     FAILED = "failed"
     ABANDONED = "abandoned"
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether it is nobody's wish."""
+        return self in {Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED}
+
 
 class Request(Struct, frozen=True):
     """What is known of a request when it is issued.

@@ -1,9 +1,10 @@
 """Which span of somebody else's describes this very call, if any, and how to add to it what it lacks.
 
 A span is found where it is current while the request is sent. It covers a call when it stands for one inference, of the
-model that is asked for, and no earlier call within it was answered: a second one is another call, unless it is a retry.
-What a peer has set is kept. Peers set most of it when they end their span, over ours: so ours fills what is missing
-in the end. Status and outcome are the covering span's own, since only it knows whether a failed attempt was the last.
+model that is asked for, and no earlier call within it was answered or broken off: a second one is another call, unless
+it is a retry. (Some spans are never ended, and stay current where a forgotten stream has left them.) What a peer has
+set is kept. Peers set most of it when they end their span, over ours: so ours fills what is missing in the end. Status
+and outcome are the covering span's own, since only it knows whether a failed attempt was the last.
 
 ``opentelemetry-util-genai`` offers more than its span: an object in the context, that its span, event and metrics are
 completed from. Nothing of it is imported: what has the fields is filled, by name.
@@ -20,7 +21,7 @@ from .. import conventions as names
 from ..guard import guarded
 from ..observation import AttributeValue, Request
 from .instruments import SCOPE
-from .peers import Peer, peer_of, users_of_util_genai
+from .peers import NO_METRICS, Peer, peer_of, users_of_util_genai
 
 _INFERENCE = "opentelemetry.genai.client.inference.context"
 _STATE = "_opentelemetry_instrumentation_xai"
@@ -44,11 +45,10 @@ class _State:
 class Covering:
     """A span that covers a call, for the time of one attempt."""
 
-    __slots__ = ("_is_recorded", "_span", "_state", "metrics")
+    __slots__ = ("_is_recorded", "_peer", "_span", "_state")
 
     def __init__(self, span: trace.Span | None, peer: Peer, state: _State) -> None:
-        self.metrics = peer.metrics
-        """The conventions' metrics that its owner records."""
+        self._peer = peer
         self._span = span
         self._state = state
         self._is_recorded = span is not None and span.is_recording()
@@ -59,8 +59,12 @@ class Covering:
         """Whether it was ended before the call was, so that nothing can be added any more."""
         return self._is_recorded and self._span is not None and not self._span.is_recording()
 
+    def recorded(self, *, failure: bool) -> frozenset[str]:
+        """The conventions' metrics that its owner records of a call."""
+        return NO_METRICS if failure and self._peer.omits_failures else self._peer.metrics
+
     def released(self) -> None:
-        """The attempt came to no answer: the next one is the same call."""
+        """The attempt failed: the next one is the same call."""
         self._state.taken = False
 
     def add(self, attributes: Attributes) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import threading
-from typing import Any
 from weakref import ref
 
 from opentelemetry.metrics import Histogram, MeterProvider, NoOpHistogram, get_meter_provider

@@ -10,27 +10,29 @@ from .. import conventions as names
 _DURATION = names.OPERATION_DURATION.name
 _FIRST_CHUNK = names.OPERATION_TIME_TO_FIRST_CHUNK.name
 _TOKENS = names.TOKEN_USAGE.name
-_NONE: frozenset[str] = frozenset()
+NO_METRICS: frozenset[str] = frozenset()
 
 
 class Peer(NamedTuple):
     """Another instrumentation, as far as it concerns us."""
 
-    metrics: frozenset[str] = _NONE
+    metrics: frozenset[str] = NO_METRICS
     """Those of the conventions' metrics that it records for each call that its span covers."""
+    omits_failures: bool = False
+    """Whether it records them of answered calls alone."""
     suppresses: bool = False
     """Whether it suppresses instrumentation below its span, so that there is no second one: we make none."""
 
 
 _PEERS = {  # by how the names of their instrumentation scopes begin
     "opentelemetry.instrumentation.genai": Peer(frozenset({_DURATION, _TOKENS, _FIRST_CHUNK})),  # util-genai 1.3b0
-    "opentelemetry.instrumentation.openai_v2": Peer(frozenset({_DURATION, _TOKENS})),  # openai-v2 2.4b0
+    "opentelemetry.util.genai": Peer(frozenset({_DURATION, _TOKENS})),  # util-genai 1.1b0, under openai-v2 2.4b0
     "opentelemetry.instrumentation.openai": Peer(frozenset({_DURATION, _TOKENS})),  # traceloop's, 0.62.4
     "opentelemetry.instrumentation.anthropic": Peer(frozenset({_DURATION, _TOKENS})),  # traceloop's, 0.62.4
-    "openlit": Peer(frozenset({_DURATION, _TOKENS})),  # 1.45.0
+    "openlit": Peer(frozenset({_DURATION, _TOKENS}), omits_failures=True),  # 1.45.0
     "logfire.openai": Peer(suppresses=True),  # 5.4.0
     "logfire.anthropic": Peer(suppresses=True),
-    "pydantic-ai": Peer(frozenset({_TOKENS})),
+    "pydantic-ai": Peer(frozenset({_TOKENS, _FIRST_CHUNK})),  # 2.68.0
     # openinference 0.1.66, anthropic's own 2.14.0 and xai-sdk's own 1.21.0 record no metrics
 }
 UNKNOWN = Peer()

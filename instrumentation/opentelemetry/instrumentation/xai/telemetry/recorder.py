@@ -117,15 +117,16 @@ class Recording:
     def finish(self, observation: Observation | None, verdict: CacheVerdict | None = None) -> None:
         """Record the metrics and finish the span, or the span alone where there is no observation. Called once."""
         covered_by = self._covered_by
-        elsewhere = frozenset() if covered_by is None else covered_by.metrics
+        is_failure = observation is None or observation.ending.is_failure
         try:
             if observation is not None:
+                elsewhere = frozenset() if covered_by is None else covered_by.recorded(failure=is_failure)
                 self._recorder.record(observation, verdict, self.within, elsewhere)
         finally:
             try:
                 self._span.finish(observation, verdict)
             finally:
-                if covered_by is not None and (observation is None or observation.ending is not Ending.COMPLETE):
+                if covered_by is not None and is_failure:
                     covered_by.released()
 
 
