@@ -51,3 +51,34 @@ def newest(session: nox.Session) -> None:
 def switching_on(session: nox.Session) -> None:
     """All ways of switching on, as a new user tries them (the suite itself does so on the interpreter that runs it)."""
     _test(session, "httpx", "opentelemetry-exporter-otlp-proto-http", tests=("tests/switching_on",))
+
+
+# Other instrumentations, each in an environment of its own: most patch the same methods, some want older versions.
+PEERS = {
+    "genai-openai": (
+        "opentelemetry-instrumentation-genai-openai",
+        "opentelemetry-instrumentation-httpx",
+        "openai>=3",
+        "httpx",
+    ),
+    "openai-v2": (
+        "opentelemetry-instrumentation-openai-v2==2.4b0",
+        "opentelemetry-util-genai==1.1b0",
+        "openai",
+        "httpx",
+    ),
+    "openinference": ("openinference-instrumentation-openai", "openai>=3"),
+    "traceloop": ("opentelemetry-instrumentation-openai", "openai>=3"),
+    "openlit": ("openlit", "openai<3", "opentelemetry-sdk<1.40", "opentelemetry-api<1.40"),
+    "logfire": ("logfire", "openai>=3"),
+    "langfuse": ("langfuse", "openai>=3"),
+    "pydantic-ai": ("pydantic-ai-slim[openai]",),
+    "anthropic": ("anthropic>=2",),
+}
+
+
+@nox.session(python=["3.13"], tags=["clients"], default=False)
+@nox.parametrize("peer", [*PEERS], ids=[*PEERS])
+def others(session: nox.Session, peer: str) -> None:
+    """Beside each other instrumentation: one span for a call, and each metric once."""
+    _test(session, *PEERS[peer], tests=("tests/others",))

@@ -560,3 +560,23 @@ def test_endings_are_told_to_the_exchange_with_the_moment(watch: Watch, monkeypa
     call = watch()
     call.failed(TimeoutError())
     assert ended == [(Ending.FAILED, 2_000_000, "timeout")]
+
+
+# --- where instrumentation is suppressed ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scope", "is_observed"), [("logfire.openai", True), ("logfire", False), ("app", False)])
+def test_suppression_by_logfire_below_its_own_span_is_not_for_us(
+    observer: Observer, telemetry: Telemetry, scope: str, is_observed: bool
+) -> None:
+    """It does so lest there be a second span; there is none, and its span has what it lacked. Anybody else's counts."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "grok-4.7"}
+    span = telemetry.tracer_provider.get_tracer(scope).start_span("Chat Completion", attributes=attributes)
+    with trace.use_span(span, end_on_exit=True), suppress_instrumentation():
+        call = observer.watch("POST", "api.x.ai", 443, CHAT, (), b'{"model":"grok-4.7"}', {}, FAILURES)
+        assert (call is not None) is is_observed
+        if call is not None:
+            call.headers_received(200, JSON)
+            call.finished(b'{"id":"c"}')
+    assert telemetry.spans == []
+    assert ((span.attributes or {}).get("gen_ai.response.id") == "c") is is_observed

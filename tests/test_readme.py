@@ -8,6 +8,7 @@ import pytest
 
 from opentelemetry.instrumentation.xai import conventions
 from opentelemetry.instrumentation.xai.settings import PREFIX, Settings
+from others.peers import PEERS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -88,3 +89,14 @@ def test_every_way_of_switching_on_is_tried_by_a_test() -> None:
     for row in rows:
         (name,) = re.findall(r"`(test_\w+)`", row)
         assert f"def {name}(" in tests
+
+
+def test_other_instrumentations_are_listed_as_they_are_tested() -> None:
+    """Each that has a test has a row, which says where there are two spans of a call, and whether it records metrics."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table("others").splitlines()[2:]]
+    found = {beside.split()[0]: ("both" in spans, metrics != "none") for beside, spans, metrics, _ in rows[1:]}
+    expected = {
+        f"{peer.name}'s" if peer.name == "anthropic" else peer.name: (bool(peer.own_span), bool(peer.records))
+        for peer in PEERS
+    }
+    assert found == expected

@@ -516,7 +516,7 @@ def test_others_that_record_the_same_calls(tmp_path: Path) -> None:
         "anthropic's own": False,
         "xai-sdk's own": True,
     }
-    assert "!   logfire 9.9               if on, each call has its span beside ours: not merged" in text
+    assert "!   logfire 9.9               if on: two spans, its and ours, of streams" in text
 
 
 @pytest.mark.parametrize(

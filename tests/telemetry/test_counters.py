@@ -152,6 +152,19 @@ def test_one_provider_has_one_set_of_instruments() -> None:
     provider.shutdown()
 
 
+def test_a_provider_need_not_have_a_hash() -> None:
+    """Providers are known by their identity: logfire's compare equal by value, and so have no hash."""
+
+    class Unhashable(MeterProvider):
+        __hash__ = None  # type: ignore[assignment]
+
+    provider, other = Unhashable(), Unhashable()
+    assert instruments_of(provider) is instruments_of(provider)
+    assert instruments_of(provider) is not instruments_of(other)
+    provider.shutdown()
+    other.shutdown()
+
+
 def test_another_provider_starts_from_zero() -> None:
     """Sums belong to a provider: another one has its own, from zero."""
     readers = [InMemoryMetricReader(), InMemoryMetricReader()]

@@ -230,6 +230,16 @@ def test_a_span_that_a_forgotten_stream_has_left_current_swallows_nothing(peer: 
     assert len(peer.spans()) == 1
 
 
+@pytest.mark.parametrize(("ending", "ours"), [(Ending.COMPLETE, True), (Ending.ABANDONED, False)])
+def test_an_answer_whose_end_the_other_did_not_await_is_recorded(peer: Peer, ending: Ending, ours: bool) -> None:
+    """Its span is over and the answer goes on: it knows nothing of it. Where the call was broken off, it has recorded that."""
+    span = peer.span("opentelemetry.instrumentation.openai.v1", "openai.chat", CHAT)
+    recording = peer.begin(span)
+    span.end()
+    recording.finish(msgspec.structs.replace(STREAMED, ending=ending))
+    assert ("gen_ai.client.operation.duration" in peer.telemetry.metrics()) is ours
+
+
 def test_failures_that_the_other_does_not_record_are_recorded(peer: Peer) -> None:
     """openlit records the duration of answered calls alone: that of a failed one is ours."""
     for observation in (REFUSED, ANSWERED):

@@ -11,6 +11,7 @@ completed from. Nothing of it is imported: what has the fields is filled, by nam
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry.context import Context
@@ -19,7 +20,7 @@ from opentelemetry import context, trace
 
 from .. import conventions as names
 from ..guard import guarded
-from ..observation import AttributeValue, Request
+from ..observation import AttributeValue, Ending, Observation, Request
 from .instruments import SCOPE
 from .peers import NO_METRICS, Peer, peer_of, users_of_util_genai
 
@@ -59,9 +60,12 @@ class Covering:
         """Whether it was ended before the call was, so that nothing can be added any more."""
         return self._is_recorded and self._span is not None and not self._span.is_recording()
 
-    def recorded(self, *, failure: bool) -> frozenset[str]:
-        """The conventions' metrics that its owner records of a call."""
-        return NO_METRICS if failure and self._peer.omits_failures else self._peer.metrics
+    def recorded(self, observation: Observation) -> frozenset[str]:
+        """The conventions' metrics that its owner records; none of an answer whose end it did not await."""
+        ending = observation.ending
+        if (ending.is_failure and self._peer.omits_failures) or (ending is Ending.COMPLETE and self.is_over):
+            return NO_METRICS
+        return self._peer.metrics
 
     def released(self) -> None:
         """The attempt failed: the next one is the same call."""
@@ -116,10 +120,8 @@ def covering(current: Context, request: Request) -> Covering | None:
         state = _state_of(data)
         if state.taken and not request.resend_count:
             return None
-        its_own = (
-            span if names.OPERATION_NAME in attributes else None
-        )  # not one of a transport, which ends with the headers
-        return InferenceCovering(its_own, data, state)
+        is_its_own = names.OPERATION_NAME in attributes  # not a transport's, which ends with the headers
+        return InferenceCovering(span if is_its_own else None, data, state)
     if not _describes(span, attributes, request):
         return None
     state = _state_of(span)
@@ -168,8 +170,7 @@ def _field_of(name: str) -> str:
 
 def _attributes_of(span: trace.Span) -> Attributes:
     """A span's attributes, which only the SDK's spans show."""
-    attributes = getattr(span, "attributes", None)
-    return attributes if isinstance(attributes, Mapping) else {}
+    return getattr(span, "attributes", None) or {}
 
 
 def _scope_of(span: trace.Span) -> str | None:
@@ -178,12 +179,10 @@ def _scope_of(span: trace.Span) -> str | None:
 
 
 def _state_of(holder: Any) -> _State:
-    """What is remembered with a span or another object; nothing, where it takes no attribute."""
+    """What is remembered with a span or another object."""
     state = getattr(holder, _STATE, None)
     if not isinstance(state, _State):
         state = _State()
-        try:
+        with suppress(AttributeError):  # it takes none: then nothing is remembered
             setattr(holder, _STATE, state)
-        except AttributeError:
-            return state
     return state

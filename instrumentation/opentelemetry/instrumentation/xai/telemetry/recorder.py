@@ -120,7 +120,7 @@ class Recording:
         is_failure = observation is None or observation.ending.is_failure
         try:
             if observation is not None:
-                elsewhere = frozenset() if covered_by is None else covered_by.recorded(failure=is_failure)
+                elsewhere = frozenset() if covered_by is None else covered_by.recorded(observation)
                 self._recorder.record(observation, verdict, self.within, elsewhere)
         finally:
             try:

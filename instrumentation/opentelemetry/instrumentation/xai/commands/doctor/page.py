@@ -276,7 +276,7 @@ def _others(found: tuple[OtherInstrumentation, ...]) -> list[Row]:
     idle = ", ".join(f"{each.name} {each.version}" for each in found if each.active is False)
     if len(rows) > _MOST_OF_A_KIND:
         names = ", ".join(each.name for each in found if each.active is not False)
-        rows = [Row(NOTE, "several", f"{names}: each call has their spans beside ours")]
+        rows = [Row(NOTE, "several", f"{names}: each makes spans of its own (README, Beside others)")]
     return [*rows, Row(ABSENT, "not active here", idle)] if idle else rows
 
 
@@ -284,9 +284,10 @@ def _other(other: OtherInstrumentation) -> Row:
     name = f"{other.name} {other.version}"
     if not other.same_calls:
         return Row(ABSENT, name, "spans of calls over gRPC, which we do not see")
-    if other.active is None:
-        return Row(NOTE, name, "if on, each call has its span beside ours: not merged")
-    return Row(NOTE, name, "on: each call has its span beside ours, not merged")
+    on = "on" if other.active else "if on"
+    if other.two_spans is None:
+        return Row(OK, name, f"{on}: its span has what ours would say (spans=auto)")
+    return Row(NOTE, name, f"{on}: two spans, its and ours, of {other.two_spans}")
 
 
 def _path(path: str | None) -> str:
