@@ -9,6 +9,7 @@ import gc
 import importlib
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -298,6 +299,58 @@ class AiohttpOpenAI(AsyncOpenAI):
         )
 
 
+class Aiohttp(_Cancels):
+    """aiohttp, asynchronous as it is."""
+
+    asynchronous = True
+    name = "aiohttp"
+    needs = ("aiohttp",)
+
+    @property
+    def codings(self) -> str:
+        """What the library says that it accepts."""
+        import aiohttp
+
+        return aiohttp.ClientRequest.DEFAULT_HEADERS["Accept-Encoding"]
+
+    def _client(self, call: Call) -> Any:
+        import aiohttp
+
+        headers = {"authorization": f"Bearer {KEY}", **call.headers}
+        return aiohttp.ClientSession(call.url, headers=headers, timeout=aiohttp.ClientTimeout(call.timeout))
+
+    async def _read(self, call: Call, pieces: list[Any]) -> None:
+        async with self._client(call) as client, client.post(call.path, json=call.body) as response:
+            if call.streamed:
+                async for piece in response.content.iter_any():
+                    pieces.append(piece)
+            else:
+                pieces.append(await response.read())
+
+    def read(self, call: Call) -> Seen:
+        """Read the answer to its end."""
+        return _seen(lambda pieces: _run(self._read(call, pieces)))
+
+    def leave(self, call: Call, take: int, *, close: bool) -> Seen:
+        """Take some lines of a stream, then close it, or forget it."""
+
+        async def work(pieces: list[Any]) -> None:
+            client = self._client(call)
+            response = await client.post(call.path, json=call.body)
+            for _ in range(take):
+                pieces.append(await response.content.readline())
+            if close:
+                response.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)  # what aiohttp says of a response left open
+                del response
+                await client.close()
+                await asyncio.sleep(0)  # lets the event loop tell the connection that it is closed
+                gc.collect()
+
+        return _seen(lambda pieces: _run(work(pieces)))
+
+
 ALL = [
     Raw("httpx"),
     AsyncRaw("httpx"),
@@ -306,6 +359,7 @@ ALL = [
     OpenAI(),
     AsyncOpenAI(),
     AiohttpOpenAI(),
+    Aiohttp(),
 ]
 DRIVERS = [driver for driver in ALL if all(importlib.util.find_spec(module) for module in driver.needs)]
 """The drivers whose libraries are installed."""

@@ -24,7 +24,11 @@ class Adapter(Protocol):
         """Patch the library and return what undoes it."""
 
 
-_ADAPTERS = {"httpx": "httpx", "httpx2": "httpx"}
+_ADAPTERS = {
+    "httpx": "httpx",
+    "httpx2": "httpx",
+    "aiohttp": "aiohttp",
+}
 
 LIBRARIES = tuple(_ADAPTERS)
 """The modules whose import brings a client library."""

@@ -1,0 +1,340 @@
+"""aiohttp: all its requests pass ``ClientSession._request``, those of ``aiohttp.request`` too.
+
+What ``_request`` does in there is one exchange: redirects, the resending of middlewares, the reading of what a callable
+``raise_for_status`` reads. Body and headers are made here, as the session would make them, and handed on so made: what
+is told is what is sent, and the trace context is on every hop.
+
+Of the response, bytes may have arrived before ``_request`` returns, and there are a dozen ways to read them. All of them
+take what they give out of the reader's buffer by one method. So the reader stays the one that the parser feeds, with
+all that lies in it, and only its class changes: to a subclass that tells the call of what is taken out, at that moment,
+and of its end when nothing is left. Readers have slots and none of them is free: the call travels in the buffer.
+
+That a response is forgotten shows when aiohttp itself lets go of it: when its body has arrived, or its connection ends.
+"""
+
+import asyncio
+import io
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from types import ModuleType
+from typing import Any
+
+from ..guard import fault, guarded
+from ..observer import Failures, ObservedCall, Observer, qualified_name
+from ..wire.repetition import has_form
+from . import CurrentObserver
+from .patching import together, wrap
+
+_MOST_TARGETS_KEPT = 1024
+_DAMAGED = "content-encoding"
+"""What the text of a failure says where a body could not be decompressed; older versions tell it by nothing else."""
+_OF_SESSION = ("_request", "_prepare_headers", "_build_url")
+_OF_READER = ("_read_nowait_chunk", "_read_nowait", "_wait", "feed_eof", "set_exception")
+
+
+def methods(module: ModuleType) -> list[tuple[type, str]]:
+    """``ClientSession._request``; none where sessions or readers lack what we build on."""
+    session, reader = getattr(module, "ClientSession", None), getattr(module, "StreamReader", None)
+    if not all(hasattr(session, name) for name in _OF_SESSION) or not all(hasattr(reader, name) for name in _OF_READER):
+        return []
+    return [(module.ClientSession, "_request")]
+
+
+def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
+    """Wrap ``ClientSession._request`` and return what puts the original back."""
+    return together([wrap(owner, name, _Library(module, current).around) for owner, name in methods(module)])
+
+
+class _Library:
+    """aiohttp: its classes, and the wrapper around ``_request``."""
+
+    def __init__(self, module: Any, current: CurrentObserver) -> None:
+        self._current = current
+        self._module = module
+        self._home = str(getattr(module, "__file__", "")).rpartition("/")[0]
+        self._hosts_of: dict[str, str] = {}
+        """The host of what a URL begins with; empty where it begins with none."""
+        self._tapped: dict[type, type] = {}
+        """The tapped class of each class of readers."""
+        self._damaged = module.http_exceptions.ContentEncodingError
+        accepted = module.ClientRequest.DEFAULT_HEADERS["Accept-Encoding"]
+        self._codings = frozenset(coding.strip().encode() for coding in accepted.split(","))
+        """What aiohttp decompresses."""
+        self._failures = Failures(
+            timeout=(asyncio.TimeoutError, TimeoutError),
+            transport=(module.ClientPayloadError, module.ClientConnectionError, OSError, EOFError),
+            decoding=qualified_name(self._damaged),
+        )
+
+    def around(self, original: Any) -> Any:
+        """The wrapper of ``ClientSession._request``: a plain function, for a coroutine costs bystanders more."""
+
+        def _request(session: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+            observer = self._observer_of(session, args, kwargs)
+            if observer is None:
+                coroutine: Coroutine[Any, Any, Any] = original(session, *args, **kwargs)
+                return coroutine
+            return self._observe(observer, original, session, args, kwargs)
+
+        return _request
+
+    async def _observe(
+        self, observer: Observer, original: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        outgoing = self._prepare(session, args, kwargs)
+        call = None if outgoing is None else self._begin(observer, outgoing)
+        if outgoing is not None:
+            kwargs = outgoing.kwargs
+        if call is None:
+            return await original(session, *args, **kwargs)
+        try:
+            response = await original(session, *args, **kwargs)
+        except BaseException as error:
+            self._look_for_response(call, error)
+            call.failed(self._meant(error))
+            raise
+        self._arrived(call, response, decompressed=_choice(kwargs.get("auto_decompress"), session, "_auto_decompress"))
+        return response
+
+    def _observer_of(self, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Observer | None:
+        """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
+        try:
+            observer = self._current()
+            if observer is not None:
+                target = args[1] if len(args) > 1 else kwargs.get("str_or_url")
+                if not isinstance(target, str):
+                    host = target.host if target is not None else None
+                elif target[:1] == "/" != target[1:2]:
+                    host = None
+                else:
+                    end = target.find("/", 8)  # behind "https://"
+                    begin = target if end < 0 else target[:end]
+                    host = self._hosts_of.get(begin)
+                    if host is None:
+                        host = self._learn(begin)
+                if not host:
+                    host = session._base_url and session._base_url.host  # noqa: SLF001
+                if host and observer.hosts[host]:
+                    return observer
+        except Exception as error:
+            fault("_Library._observer_of", error)
+        return None
+
+    def _learn(self, begin: str) -> str:
+        try:
+            host: str = self._module.client.URL(begin).host or ""
+        except ValueError:  # aiohttp will say so
+            host = ""
+        if len(self._hosts_of) < _MOST_TARGETS_KEPT:
+            self._hosts_of[begin] = host
+        return host
+
+    def _prepare(self, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Outgoing | None":
+        """Make what will be sent; ``None`` where that cannot be done, of which aiohttp will tell the application."""
+        payload = self._module.payload
+        try:
+            url = session._build_url(args[1] if len(args) > 1 else kwargs["str_or_url"])  # noqa: SLF001
+            kwargs = dict(kwargs)
+            if kwargs.get("json") is not None and kwargs.get("data") is None:
+                to_bytes = getattr(session, "_json_serialize_bytes", None)
+                if to_bytes is not None:
+                    kwargs["data"] = payload.JsonBytesPayload(kwargs["json"], dumps=to_bytes)
+                else:
+                    kwargs["data"] = payload.JsonPayload(kwargs["json"], dumps=session._json_serialize)  # noqa: SLF001
+                kwargs["json"] = None
+            kwargs["headers"] = session._prepare_headers(kwargs.get("headers"))  # noqa: SLF001
+        except Exception:  # the application's mistake
+            return None
+        return _Outgoing(str(args[0] if args else kwargs.get("method", "")).upper(), url, session, kwargs)
+
+    @guarded
+    def _begin(self, observer: Observer, outgoing: "_Outgoing") -> ObservedCall | None:
+        url, headers = outgoing.url, outgoing.kwargs["headers"]
+        return observer.watch(
+            outgoing.method,
+            url.host,
+            url.port or 0,
+            url.path,
+            outgoing.headers(),
+            _known(outgoing.kwargs.get("data"), self._module.payload),
+            headers,
+            self._failures,
+        )
+
+    def _arrived(self, call: ObservedCall, response: Any, *, decompressed: bool) -> None:
+        """The headers are here: see to it that the body will be seen."""
+        try:
+            headers: Iterable[tuple[bytes, bytes]] = response.raw_headers
+            if decompressed:
+                headers = [
+                    (name, value)
+                    for name, value in headers
+                    if name.lower() != b"content-encoding" or value.lower() not in self._codings
+                ]
+            call.headers_received(response.status, headers)
+            if response._body is not None:  # noqa: SLF001  read already, as by a middleware
+                call.finished(response._body)  # noqa: SLF001
+            else:
+                self._tap(call, response)
+        except Exception as error:  # written out: the answer must be right whatever happens
+            call.failed(error)
+            fault("_Library._arrived", error)
+
+    def _tap(self, call: ObservedCall, response: Any) -> None:
+        reader = response.content
+        if isinstance(reader, type(self._module.EMPTY_PAYLOAD)):  # one for all responses
+            call.finished()
+            return
+        if not isinstance(reader, self._module.StreamReader):
+            weakref.finalize(response, call.forgotten)
+            return
+        kind = type(reader)
+        tapped = self._tapped.get(kind)
+        if tapped is None:
+            tapped = self._tapped[kind] = _tapped(kind, self._broken)
+        reader._buffer = buffer = _Buffer(reader._buffer)  # noqa: SLF001
+        buffer.call = call
+        reader.__class__ = tapped
+        weakref.finalize(buffer, call.forgotten)
+        error = reader.exception()
+        if error is not None:
+            self._broken(call, error)
+        elif reader.is_eof():
+            _let_go(reader)
+            if reader.at_eof():
+                call.finished()
+
+    def _broken(self, call: ObservedCall, error: BaseException) -> None:
+        """The reader cannot be read any further: closing a response does that with this very class."""
+        if type(error) is self._module.ClientConnectionError:
+            call.closed()
+        else:
+            call.failed(self._meant(error))
+
+    def _meant(self, error: BaseException) -> BaseException:
+        """A failure as what it is: a damaged body and a cut one are told by exceptions of one class."""
+        damaged = isinstance(error, self._module.ClientPayloadError) and _DAMAGED in str(error)
+        return self._damaged("") if damaged else error
+
+    @guarded
+    def _look_for_response(self, call: ObservedCall, error: BaseException) -> None:
+        """Tell the headers of the response that had arrived when ``error`` was raised, which aiohttp's own frames know.
+
+        That the status is an error may be the reason, or a hook of the application's. Redirects are no answer yet.
+        """
+        found, frames = None, error.__traceback__
+        while frames is not None:
+            frame, frames = frames.tb_frame, frames.tb_next
+            if frame.f_code.co_name == "_request" and frame.f_code.co_filename.startswith(self._home):
+                response = frame.f_locals.get("resp")
+                redirects = frame.f_locals.get("history") or ()
+                if response is not None and response.status and all(response is not each for each in redirects):
+                    found = response
+        if found is not None:
+            call.headers_received(found.status, found.raw_headers)
+
+
+class _Outgoing:
+    """A request as it will be sent: what of it aiohttp has still to make is none of ours."""
+
+    __slots__ = ("_session", "kwargs", "method", "url")
+
+    def __init__(self, method: str, url: Any, session: Any, kwargs: dict[str, Any]) -> None:
+        self.method = method
+        self.url = url
+        self._session = session
+        self.kwargs = kwargs
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """All that the application gave, by whatever way."""
+        headers = self.kwargs["headers"]
+        found = [(name.encode(), str(value).encode("utf-8", "replace")) for name, value in headers.items()]
+        auth = _choice(self.kwargs.get("auth"), self._session, "_default_auth")
+        if auth is not None and "Authorization" not in headers:
+            found.append((b"authorization", auth.encode().encode()))
+        return found
+
+
+class _Buffer(deque[bytes]):
+    """A reader's buffer that knows the call whose body goes through it."""
+
+    __slots__ = ("call",)
+
+    call: ObservedCall
+
+
+def _tapped(kind: Any, broken: Callable[[ObservedCall, BaseException], None]) -> type:
+    """A class of readers, with a tap where bytes leave the buffer."""
+
+    class TappedReader(kind):  # type: ignore[misc]
+        __slots__ = ()
+
+        def _read_nowait_chunk(self, n: int) -> bytes:
+            data: bytes = kind._read_nowait_chunk(self, n)
+            try:
+                call = self._buffer.call
+                form = call.uneventful
+                if form is None or not has_form(form, data):
+                    call.bytes_received(data)
+                if self._eof and not self._buffer:
+                    call.finished()
+            except Exception as error:
+                fault("TappedReader._read_nowait_chunk", error)
+            return data
+
+        def _read_nowait(self, n: int) -> bytes:
+            try:
+                data: bytes = kind._read_nowait(self, n)
+            except asyncio.TimeoutError as error:  # the time for all of it was over before
+                self._buffer.call.failed(error)
+                raise
+            return data
+
+        async def _wait(self, func_name: str) -> None:
+            try:
+                await kind._wait(self, func_name)
+            except asyncio.TimeoutError as error:
+                self._buffer.call.failed(error)
+                raise
+
+        def feed_eof(self) -> None:
+            kind.feed_eof(self)
+            _let_go(self)
+            if not self._buffer:
+                self._buffer.call.finished()
+
+        def set_exception(self, exc: BaseException, *cause: Any) -> None:
+            kind.set_exception(self, exc, *cause)
+            broken(self._buffer.call, exc)
+
+    TappedReader.__name__ = TappedReader.__qualname__ = kind.__name__
+    return TappedReader
+
+
+@guarded
+def _let_go(reader: Any) -> None:
+    """Have a connection that is idle forget the reader of its last body, of which else nobody might know any more."""
+    protocol = reader._protocol  # noqa: SLF001
+    if getattr(protocol, "_payload", None) is reader:
+        protocol._payload = None  # noqa: SLF001
+
+
+def _choice(given: Any, session: Any, default: str) -> Any:
+    """What was given with a request, or else with its session."""
+    return getattr(session, default, None) if given is None else given
+
+
+def _known(data: Any, payload: Any) -> bytes | None:
+    """A request's body, where it can be known without taking anything out of it."""
+    if isinstance(data, payload.Payload):
+        data = data._value  # noqa: SLF001
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    if isinstance(data, str):
+        return data.encode()
+    if type(data) is io.BytesIO:
+        return data.getvalue()[data.tell() :]
+    if type(data) is io.StringIO:
+        return data.getvalue()[data.tell() :].encode()
+    return None
