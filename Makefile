@@ -22,7 +22,7 @@ $(VENV)/.made: pyproject.toml
 
 $(VENV)/.developed: $(VENV)/.made
 	@echo "Adding what tests and checks need (once) ..."
-	@$(BIN)/python -m pip install --quiet --group test --group servers --group codecs --group clients --group check --group dashboards
+	@$(BIN)/python -m pip install --quiet --editable ".[demo,otlp,prices]" --group test --group servers --group codecs --group clients --group check --group dashboards
 	@touch $@
 
 demo: $(VENV)/.made ## a chat application and its telemetry, live in the terminal

@@ -31,8 +31,9 @@ def _test(session: nox.Session, *clients: str, tests: tuple[str, ...] = APART) -
 
 @nox.session(python=["3.10", "3.13"])
 def oldest(session: nox.Session) -> None:
-    """The oldest supported httpx, httpx2 (2.0 is the first), and OpenTelemetry, without an SDK on top."""
-    _test(session, "httpx==0.25.2", "httpx2==2.0.0", *OLDEST)
+    """The oldest supported aiohttp, httpx, httpx2 (2.0 is the first), and OpenTelemetry, without an SDK on top."""
+    aiohttp = "3.9.0" if session.python == "3.10" else "3.10.11"  # of which there are wheels
+    _test(session, f"aiohttp=={aiohttp}", "httpx==0.25.2", "httpx2==2.0.0", *OLDEST)
 
 
 @nox.session(python=["3.10"])
@@ -43,8 +44,9 @@ def openai_2(session: nox.Session) -> None:
 
 @nox.session(python=["3.13"])
 def newest(session: nox.Session) -> None:
-    """The newest of everything: openai 3, httpx2 and httpx."""
-    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx", "genai-prices")
+    """The newest of everything: openai 3, httpx2, httpx and aiohttp."""
+    others = "opentelemetry-instrumentation-aiohttp-client"
+    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx", "aiohttp", "genai-prices", others)
 
 
 @nox.session(python=["3.10", "3.12", "3.13"])

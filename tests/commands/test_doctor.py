@@ -192,7 +192,7 @@ REASONS = [
     (
         f"{INSTRUMENT}{DOCTOR} libraries\nlibraries.find_spec = lambda name: None",
         {},
-        "no client library is installed that can be observed (httpx or httpx2)",
+        "no client library is installed that can be observed (httpx or httpx2 or aiohttp)",
         "pip install 'httpx >= 0.25.2'",
     ),
     (
@@ -257,7 +257,7 @@ def test_each_reason_is_named_with_its_fix(prelude: str, variables: dict[str, st
         (
             "1.0.dev3",
             "class Session: ...",
-            "httpx 1.0.dev3 has no Client that could be observed",
+            "httpx 1.0.dev3 has no interface that could be observed",
             "pip install 'httpx >= 0.25.2, < 1'",
         ),
         (
@@ -275,6 +275,7 @@ def test_client_libraries_that_cannot_be_observed(
     """A client that is too old, has another interface, is broken or stayed as it was: each is told from the others."""
     installed(tmp_path, "httpx", version, source)
     installed(tmp_path, "httpx2", "1.0" if version == "0.24.1" else "2.0", source)
+    installed(tmp_path, "aiohttp", "3.9", source)
     done = within(INSTRUMENT, PYTHONPATH=str(tmp_path), OTEL_TRACES_EXPORTER="console")
     assert done.stdout.splitlines()[-2:] == [f"Telemetry would NOT arrive: {reason}.", f"Fix: {fix}"]
     assert done.returncode == 1

@@ -5,5 +5,9 @@ wherever one is absent.
 """
 
 _instruments: tuple[str, ...] = ()
-_instruments_any: tuple[str, ...] = ("httpx >= 0.25.2", "httpx2 >= 2.0")
+_instruments_any: tuple[str, ...] = (
+    "httpx >= 0.25.2",
+    "httpx2 >= 2.0",
+    "aiohttp >= 3.9",
+)
 _supports_metrics = True

@@ -114,7 +114,7 @@ class _Library:
                     if host is None:
                         host = self._learn(begin)
                 if not host:
-                    host = session._base_url and session._base_url.host  # noqa: SLF001
+                    host = session._base_url and session._base_url.host
                 if host and observer.hosts[host]:
                     return observer
         except Exception as error:
@@ -134,16 +134,16 @@ class _Library:
         """Make what will be sent; ``None`` where that cannot be done, of which aiohttp will tell the application."""
         payload = self._module.payload
         try:
-            url = session._build_url(args[1] if len(args) > 1 else kwargs["str_or_url"])  # noqa: SLF001
+            url = session._build_url(args[1] if len(args) > 1 else kwargs["str_or_url"])
             kwargs = dict(kwargs)
             if kwargs.get("json") is not None and kwargs.get("data") is None:
                 to_bytes = getattr(session, "_json_serialize_bytes", None)
                 if to_bytes is not None:
                     kwargs["data"] = payload.JsonBytesPayload(kwargs["json"], dumps=to_bytes)
                 else:
-                    kwargs["data"] = payload.JsonPayload(kwargs["json"], dumps=session._json_serialize)  # noqa: SLF001
+                    kwargs["data"] = payload.JsonPayload(kwargs["json"], dumps=session._json_serialize)
                 kwargs["json"] = None
-            kwargs["headers"] = session._prepare_headers(kwargs.get("headers"))  # noqa: SLF001
+            kwargs["headers"] = session._prepare_headers(kwargs.get("headers"))
         except Exception:  # the application's mistake
             return None
         return _Outgoing(str(args[0] if args else kwargs.get("method", "")).upper(), url, session, kwargs)
@@ -173,8 +173,8 @@ class _Library:
                     if name.lower() != b"content-encoding" or value.lower() not in self._codings
                 ]
             call.headers_received(response.status, headers)
-            if response._body is not None:  # noqa: SLF001  read already, as by a middleware
-                call.finished(response._body)  # noqa: SLF001
+            if response._body is not None:  # read already, as by a middleware
+                call.finished(response._body)
             else:
                 self._tap(call, response)
         except Exception as error:  # written out: the answer must be right whatever happens
@@ -193,7 +193,7 @@ class _Library:
         tapped = self._tapped.get(kind)
         if tapped is None:
             tapped = self._tapped[kind] = _tapped(kind, self._broken)
-        reader._buffer = buffer = _Buffer(reader._buffer)  # noqa: SLF001
+        reader._buffer = buffer = _Buffer(reader._buffer)
         buffer.call = call
         reader.__class__ = tapped
         weakref.finalize(buffer, call.forgotten)
@@ -297,6 +297,10 @@ def _tapped(kind: Any, broken: Callable[[ObservedCall, BaseException], None]) ->
             except asyncio.TimeoutError as error:
                 self._buffer.call.failed(error)
                 raise
+            except RuntimeError:
+                if not self._protocol.connected:  # with its session: else somebody else reads
+                    self._buffer.call.closed()
+                raise
 
         def feed_eof(self) -> None:
             kind.feed_eof(self)
@@ -315,9 +319,9 @@ def _tapped(kind: Any, broken: Callable[[ObservedCall, BaseException], None]) ->
 @guarded
 def _let_go(reader: Any) -> None:
     """Have a connection that is idle forget the reader of its last body, of which else nobody might know any more."""
-    protocol = reader._protocol  # noqa: SLF001
+    protocol = reader._protocol
     if getattr(protocol, "_payload", None) is reader:
-        protocol._payload = None  # noqa: SLF001
+        protocol._payload = None
 
 
 def _choice(given: Any, session: Any, default: str) -> Any:
@@ -328,7 +332,7 @@ def _choice(given: Any, session: Any, default: str) -> Any:
 def _known(data: Any, payload: Any) -> bytes | None:
     """A request's body, where it can be known without taking anything out of it."""
     if isinstance(data, payload.Payload):
-        data = data._value  # noqa: SLF001
+        data = data._value
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     if isinstance(data, str):

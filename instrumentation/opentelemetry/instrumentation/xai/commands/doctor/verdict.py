@@ -14,6 +14,8 @@ from .switch import START_UP_FILE, Switch
 _SWITCH_ON = f"export {ENABLED}=true"
 _ASK = "export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318"
 _ASK_BOTH = "export OTEL_TRACES_EXPORTER=otlp OTEL_METRICS_EXPORTER=otlp"
+_UNTIL = {"httpx": ", < 1", "aiohttp": ", < 4"}
+"""The major version of a client library that has another interface."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,15 @@ def _by_clients(libraries: Libraries, switch: Switch) -> Verdict | None:
     for state, reason, fix in (
         ("not_patched", "{name} {version} is not patched in this process", "pip install --force-reinstall {name}"),
         ("too_old", "{name} {version} is too old", "pip install --upgrade '{requirement}'"),
-        ("unsupported", "{name} {version} has no Client that could be observed", "pip install '{requirement}, < 1'"),
+        (
+            "unsupported",
+            "{name} {version} has no interface that could be observed",
+            "pip install '{requirement}{until}'",
+        ),
         ("broken", "{name} {version} cannot be imported ({problem})", "pip install --force-reinstall {name}"),
     ):
         if state in by_state:
-            facts = vars(by_state[state])
+            facts = {**vars(by_state[state]), "until": _UNTIL.get(by_state[state].name, "")}
             return _not(reason.format_map(facts), fix.format_map(facts))
     names = " or ".join(REQUIREMENTS)
     return _not(
