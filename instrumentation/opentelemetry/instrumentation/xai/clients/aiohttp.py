@@ -6,8 +6,9 @@ is told is what is sent, and the trace context is on every hop.
 
 Of the response, bytes may have arrived before ``_request`` returns, and there are a dozen ways to read them. All of them
 take what they give out of the reader's buffer by one method. So the reader stays the one that the parser feeds, with
-all that lies in it, and only its class changes: to a subclass that tells the call of what is taken out, at that moment,
-and of its end when nothing is left. Readers have slots and none of them is free: the call travels in the buffer.
+all that lies in it, and only its class changes: to a subclass that tells the call of each chunk at the moment at which
+the application takes the first of it (as httpx does it with lines), and of the end when nothing is left to take.
+Readers have slots and none of them is free: the call travels in the buffer.
 
 That a response is forgotten shows when aiohttp itself lets go of it: when its body has arrived, or its connection ends.
 """
@@ -271,13 +272,16 @@ def _tapped(kind: Any, broken: Callable[[ObservedCall, BaseException], None]) ->
         __slots__ = ()
 
         def _read_nowait_chunk(self, n: int) -> bytes:
+            buffer = self._buffer
+            chunk = None if self._buffer_offset else buffer[0]
             data: bytes = kind._read_nowait_chunk(self, n)
             try:
-                call = self._buffer.call
-                form = call.uneventful
-                if form is None or not has_form(form, data):
-                    call.bytes_received(data)
-                if self._eof and not self._buffer:
+                call = buffer.call
+                if chunk is not None:
+                    form = call.uneventful
+                    if form is None or not has_form(form, chunk):
+                        call.bytes_received(chunk)
+                if self._eof and not buffer:
                     call.finished()
             except Exception as error:
                 fault("TappedReader._read_nowait_chunk", error)
