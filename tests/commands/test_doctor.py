@@ -192,7 +192,7 @@ REASONS = [
     (
         f"{INSTRUMENT}{DOCTOR} libraries\nlibraries.find_spec = lambda name: None",
         {},
-        "no client library is installed that can be observed (httpx or httpx2 or aiohttp)",
+        "no client library is installed that can be observed",
         "pip install 'httpx >= 0.25.2'",
     ),
     (

@@ -4,16 +4,17 @@ What ``_request`` does in there is one exchange: redirects, the resending of mid
 ``raise_for_status`` reads. Body and headers are made here, as the session would make them, and handed on so made: what
 is told is what is sent, and the trace context is on every hop.
 
-Of the response, bytes may have arrived before ``_request`` returns, and there are a dozen ways to read them. All of them
-take what they give out of the reader's buffer by one method. So the reader stays the one that the parser feeds, with
-all that lies in it, and only its class changes: to a subclass that tells the call of each chunk at the moment at which
-the application takes the first of it (as httpx does it with lines), and of the end when nothing is left to take.
-Readers have slots and none of them is free: the call travels in the buffer.
+Of the response, bytes may have arrived before ``_request`` returns, and there are a dozen ways to read them. All take
+what they give out of the reader's buffer by one method. So the reader stays the one that the parser feeds, with all
+that lies in it, and only its class changes: to a subclass that tells the call of each chunk at the moment at which the
+application takes the first of it (as httpx does with lines), and of the end when nothing is left to take. Readers have
+slots and none of them is free: the call travels in the buffer.
 
 That a response is forgotten shows when aiohttp itself lets go of it: when its body has arrived, or its connection ends.
 """
 
 import asyncio
+import inspect
 import io
 import weakref
 from collections import deque
@@ -71,26 +72,26 @@ class _Library:
     def around(self, original: Any) -> Any:
         """The wrapper of ``ClientSession._request``: a plain function, for a coroutine costs bystanders more."""
 
-        def _request(session: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-            observer = self._observer_of(session, args, kwargs)
+        def _request(session: Any, method: Any, str_or_url: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+            observer = self._observer_of(session, str_or_url)
             if observer is None:
-                coroutine: Coroutine[Any, Any, Any] = original(session, *args, **kwargs)
+                coroutine: Coroutine[Any, Any, Any] = original(session, method, str_or_url, **kwargs)
                 return coroutine
-            return self._observe(observer, original, session, args, kwargs)
+            return self._observe(observer, original, session, method, str_or_url, kwargs)
 
-        return _request
+        return _as_coroutine_function(_request)
 
     async def _observe(
-        self, observer: Observer, original: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, observer: Observer, original: Any, session: Any, method: Any, target: Any, kwargs: dict[str, Any]
     ) -> Any:
-        outgoing = self._prepare(session, args, kwargs)
+        outgoing = self._prepare(session, method, target, kwargs)
         call = None if outgoing is None else self._begin(observer, outgoing)
         if outgoing is not None:
             kwargs = outgoing.kwargs
         if call is None:
-            return await original(session, *args, **kwargs)
+            return await original(session, method, target, **kwargs)
         try:
-            response = await original(session, *args, **kwargs)
+            response = await original(session, method, target, **kwargs)
         except BaseException as error:
             self._look_for_response(call, error)
             call.failed(self._meant(error))
@@ -98,24 +99,21 @@ class _Library:
         self._arrived(call, response, decompressed=_choice(kwargs.get("auto_decompress"), session, "_auto_decompress"))
         return response
 
-    def _observer_of(self, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Observer | None:
+    def _observer_of(self, session: Any, target: Any) -> Observer | None:
         """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
         try:
             observer = self._current()
             if observer is not None:
-                target = args[1] if len(args) > 1 else kwargs.get("str_or_url")
-                if not isinstance(target, str):
-                    host = target.host if target is not None else None
-                elif target[:1] == "/" != target[1:2]:
-                    host = None
-                else:
+                if type(target) is str:
                     end = target.find("/", 8)  # behind "https://"
-                    begin = target if end < 0 else target[:end]
+                    begin = target[:end] if end > 0 else target
                     host = self._hosts_of.get(begin)
                     if host is None:
                         host = self._learn(begin)
-                if not host:
-                    host = session._base_url and session._base_url.host
+                else:
+                    host = target.host
+                if not host and session._base_url is not None:
+                    host = session._base_url.host
                 if host and observer.hosts[host]:
                     return observer
         except Exception as error:
@@ -123,6 +121,8 @@ class _Library:
         return None
 
     def _learn(self, begin: str) -> str:
+        if begin.startswith("/"):  # of which there are too many
+            return ""
         try:
             host: str = self._module.client.URL(begin).host or ""
         except ValueError:  # aiohttp will say so
@@ -131,11 +131,11 @@ class _Library:
             self._hosts_of[begin] = host
         return host
 
-    def _prepare(self, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Outgoing | None":
+    def _prepare(self, session: Any, method: Any, target: Any, kwargs: dict[str, Any]) -> "_Outgoing | None":
         """Make what will be sent; ``None`` where that cannot be done, of which aiohttp will tell the application."""
         payload = self._module.payload
         try:
-            url = session._build_url(args[1] if len(args) > 1 else kwargs["str_or_url"])
+            url = session._build_url(target)
             kwargs = dict(kwargs)
             if kwargs.get("json") is not None and kwargs.get("data") is None:
                 to_bytes = getattr(session, "_json_serialize_bytes", None)
@@ -147,7 +147,7 @@ class _Library:
             kwargs["headers"] = session._prepare_headers(kwargs.get("headers"))
         except Exception:  # the application's mistake
             return None
-        return _Outgoing(str(args[0] if args else kwargs.get("method", "")).upper(), url, session, kwargs)
+        return _Outgoing(method.upper(), url, session, kwargs)
 
     @guarded
     def _begin(self, observer: Observer, outgoing: "_Outgoing") -> ObservedCall | None:
@@ -326,6 +326,14 @@ def _let_go(reader: Any) -> None:
     protocol = reader._protocol
     if getattr(protocol, "_payload", None) is reader:
         protocol._payload = None
+
+
+def _as_coroutine_function(function: Any) -> Any:
+    """Mark a function that returns a coroutine as what it passes for: ``mock.patch`` asks whether to await it."""
+    if hasattr(inspect, "markcoroutinefunction"):
+        return inspect.markcoroutinefunction(function)
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return function
 
 
 def _choice(given: Any, session: Any, default: str) -> Any:

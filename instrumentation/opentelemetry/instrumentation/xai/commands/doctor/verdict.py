@@ -125,10 +125,7 @@ def _by_clients(libraries: Libraries, switch: Switch) -> Verdict | None:
         if state in by_state:
             facts = {**vars(by_state[state]), "until": _UNTIL.get(by_state[state].name, "")}
             return _not(reason.format_map(facts), fix.format_map(facts))
-    names = " or ".join(REQUIREMENTS)
-    return _not(
-        f"no client library is installed that can be observed ({names})", f"pip install '{REQUIREMENTS['httpx']}'"
-    )
+    return _not("no client library is installed that can be observed", f"pip install '{REQUIREMENTS['httpx']}'")
 
 
 def _by_signals(signals: tuple[Signal, ...], switch: Switch) -> Verdict | None:
