@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
+from clients.gateway import events, serving
 from clients.replay import answer, replaying
 from conftest import Telemetry
 from opentelemetry import context, trace
@@ -814,6 +815,115 @@ def test_a_fault_of_ours_stays_ours(place: str, observed: Telemetry, monkeypatch
     with replaying(*answer(EVENTS)) as url:
         run(main, url)
     assert len(observed.spans) == (place != "watch")
+
+
+# --- usage that is asked for ----------------------------------------------------------------------------------------------
+
+
+def shown(headers: Any) -> dict[str, str]:
+    """The headers that an application can see, but for the trace context."""
+    return {name.lower(): value for name, value in headers.items() if name != "traceparent"}
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "readexactly"])
+@pytest.mark.parametrize("how", [{}, {"split": 1}, {"split": 7}, {"split": 10_000}], ids=str)
+@pytest.mark.parametrize("arrived", [False, True], ids=["arriving", "arrived"])
+def test_an_event_of_usage_that_was_asked_for_is_hidden(
+    way: str, how: dict[str, Any], arrived: bool, instrument: Any
+) -> None:
+    """From every way of reading, however it is cut, also where it lay in the reader already; HTTP chunks stay chunks."""
+
+    async def sight(url: str) -> tuple[Any, ...]:
+        async with posted(url, auto_decompress=False) as response:
+            if arrived:
+                await asyncio.sleep(0.05)
+            return (
+                await WAYS[way](response), response.content.total_bytes, response.content.at_eof(),
+                shown(response.request_info.headers),
+            )  # fmt: skip
+
+    async def chunks(url: str) -> list[bytes]:
+        async with posted(url) as response:
+            return [piece async for piece, _end in response.content.iter_chunks() if piece]
+
+    with serving(**how) as gateway:
+        without, pieces = run(sight, gateway.url), run(chunks, gateway.url)
+        telemetry = instrument(stream_usage="request")
+        assert run(sight, gateway.url) == without
+        if not how:
+            assert run(chunks, gateway.url) == pieces
+    assert gateway.asked[:3] == [False, False, True]
+    assert gateway.received[2].headers["accept-encoding"] == "identity"
+    assert [attributes_of(span)["gen_ai.usage.cache_read.input_tokens"] for span in telemetry.spans] == [1024] * (
+        1 if how else 2
+    )
+
+
+def test_what_lay_in_the_reader_is_hidden_at_its_end_too(instrument: Any) -> None:
+    """A whole answer in one packet whose last event is the one."""
+    telemetry = instrument(stream_usage="request")
+    before, usage = events(asked=True)[-3], events(asked=True)[-2]
+
+    async def main(url: str) -> list[Any]:
+        async with posted(url) as response:
+            await asyncio.sleep(0.05)
+            return [piece async for piece in response.content.iter_chunks()]
+
+    with replaying(b"".join(answer([before, usage]))) as url:
+        assert run(main, url) == [(before, True)]
+    assert telemetry.attributes()["gen_ai.usage.cache_read.input_tokens"] == 1024
+
+
+@pytest.mark.parametrize("given", [{}, {"accept-encoding": "br"}, {"content-length": "own"}], ids=str)
+@pytest.mark.parametrize("form", ["json", "bytes", "str", "payload", "BytesIO", "generator"])
+def test_a_request_that_asked_shows_the_application_its_own(form: str, given: Any, instrument: Any) -> None:
+    """Headers and type of the body are the application's, also in history and exceptions; files are not asked in."""
+    body = json.dumps(STREAM).encode()
+
+    async def infos(url: str) -> list[Any]:
+        found = []
+        headers = {name: str(len(body)) if value == "own" else value for name, value in given.items()}
+        if form == "generator":
+            headers["content-length"] = str(len(body))
+        async with aiohttp.ClientSession(raise_for_status=True) as client:
+            try:
+                async with client.post(url + PATH, headers=headers, **FORMS[form](body)) as response:
+                    found += [each.request_info for each in (response, *response.history)]
+                    await response.read()
+            except aiohttp.ClientResponseError as error:
+                found += [error.request_info, *(each.request_info for each in error.history)]
+        return [(info.method, info.url, info.real_url, shown(info.headers)) for info in found]
+
+    if form == "generator":
+        pytest.importorskip("aiohttp", minversion="3.12", reason="a redirect of it hangs")
+    with serving(redirects=form != "generator") as gateway:
+        for status in (None, 500):
+            gateway.status = status
+            without = run(infos, gateway.url)
+            instrument(stream_usage="request")
+            assert run(infos, gateway.url) == without
+            XAIInstrumentor().uninstrument()
+            assert len(without) == (2 if form != "generator" and status is None else 1)
+    types = {received.headers["content-type"] for received in gateway.received}
+    assert len(types) == 1
+    asks = form not in ("BytesIO", "generator")
+    assert any(gateway.asked) is asks
+
+
+def test_a_response_that_was_read_on_the_way_is_cleared_too(instrument: Any) -> None:
+    """What a callable ``raise_for_status`` has read is not read again."""
+    telemetry = instrument(stream_usage="request")
+
+    async def read(response: Any) -> None:
+        await response.read()
+
+    async def main(url: str) -> None:
+        async with posted(url, raise_for_status=read) as response:
+            assert await response.read() == b"".join(events(asked=False))
+
+    with serving() as gateway:
+        run(main, gateway.url)
+    assert telemetry.attributes()["gen_ai.usage.cache_read.input_tokens"] == 1024
 
 
 # --- other instrumentations -----------------------------------------------------------------------------------------------

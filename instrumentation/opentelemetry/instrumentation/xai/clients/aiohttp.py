@@ -4,35 +4,30 @@ What ``_request`` does in there is one exchange: redirects, the resending of mid
 ``raise_for_status`` reads. Body and headers are made here, as the session would make them, and handed on so made: what
 is told is what is sent, and the trace context is on every hop.
 
-Of the response, bytes may have arrived before ``_request`` returns, and there are a dozen ways to read them. All take
-what they give out of the reader's buffer by one method. So the reader stays the one that the parser feeds, with all
-that lies in it, and only its class changes: to a subclass that tells the call of each chunk at the moment at which the
-application takes the first of it (as httpx does with lines), and of the end when nothing is left to take. Readers have
-slots and none of them is free: the call travels in the buffer.
-
-That a response is forgotten shows when aiohttp itself lets go of it: when its body has arrived, or its connection ends.
+What is read of the response passes its reader (``aiohttp_reader``). Where usage is to be asked for, another body is
+sent in the place of the application's (``aiohttp_usage``).
 """
 
 import asyncio
 import inspect
 import io
 import weakref
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from types import ModuleType
 from typing import Any
 
 from ..guard import fault, guarded
 from ..observer import Failures, ObservedCall, Observer, qualified_name
-from ..wire.repetition import has_form
 from . import CurrentObserver
+from .aiohttp_reader import Readers
+from .aiohttp_usage import stead_of
 from .patching import together, wrap
 
 _MOST_TARGETS_KEPT = 1024
 _DAMAGED = "content-encoding"
 """What the text of a failure says where a body could not be decompressed; older versions tell it by nothing else."""
 _OF_SESSION = ("_request", "_prepare_headers", "_build_url")
-_OF_READER = ("_read_nowait_chunk", "_read_nowait", "_wait", "feed_eof", "set_exception")
+_OF_READER = ("_read_nowait_chunk", "_read_nowait", "_wait", "feed_data", "feed_eof", "set_exception")
 
 
 def methods(module: ModuleType) -> list[tuple[type, str]]:
@@ -57,8 +52,7 @@ class _Library:
         self._home = str(getattr(module, "__file__", "")).rpartition("/")[0]
         self._hosts_of: dict[str, str] = {}
         """The host of what a URL begins with; empty where it begins with none."""
-        self._tapped: dict[type, type] = {}
-        """The tapped class of each class of readers."""
+        self._readers = Readers(self._broken)
         self._damaged = module.http_exceptions.ContentEncodingError
         accepted = module.ClientRequest.DEFAULT_HEADERS["Accept-Encoding"]
         self._codings = frozenset(coding.strip().encode() for coding in accepted.split(","))
@@ -90,12 +84,17 @@ class _Library:
             kwargs = outgoing.kwargs
         if call is None:
             return await original(session, method, target, **kwargs)
+        stead = stead_of(self._module, call, kwargs)
         try:
             response = await original(session, method, target, **kwargs)
         except BaseException as error:
             self._look_for_response(call, error)
             call.failed(self._meant(error))
+            if stead is not None:
+                stead.put_back_in(error)
             raise
+        if stead is not None:
+            stead.put_back(response)
         self._arrived(call, response, decompressed=_choice(kwargs.get("auto_decompress"), session, "_auto_decompress"))
         return response
 
@@ -174,8 +173,11 @@ class _Library:
                     if name.lower() != b"content-encoding" or value.lower() not in self._codings
                 ]
             call.headers_received(response.status, headers)
-            if response._body is not None:  # read already, as by a middleware
-                call.finished(response._body)
+            body = response._body
+            if body is not None:  # read already, as by a middleware
+                if call.hiding is not None:
+                    response._body = call.hiding.whole(body)
+                call.finished(body)
             else:
                 self._tap(call, response)
         except Exception as error:  # written out: the answer must be right whatever happens
@@ -186,25 +188,10 @@ class _Library:
         reader = response.content
         if isinstance(reader, type(self._module.EMPTY_PAYLOAD)):  # one for all responses
             call.finished()
-            return
-        if not isinstance(reader, self._module.StreamReader):
+        elif isinstance(reader, self._module.StreamReader):
+            self._readers.tap(reader, call)
+        else:
             weakref.finalize(response, call.forgotten)
-            return
-        kind = type(reader)
-        tapped = self._tapped.get(kind)
-        if tapped is None:
-            tapped = self._tapped[kind] = _tapped(kind, self._broken)
-        reader._buffer = buffer = _Buffer(reader._buffer)
-        buffer.call = call
-        reader.__class__ = tapped
-        weakref.finalize(buffer, call.forgotten)
-        error = reader.exception()
-        if error is not None:
-            self._broken(call, error)
-        elif reader.is_eof():
-            _let_go(reader)
-            if reader.at_eof():
-                call.finished()
 
     def _broken(self, call: ObservedCall, error: BaseException) -> None:
         """The reader cannot be read any further: closing a response does that with this very class."""
@@ -255,77 +242,6 @@ class _Outgoing:
         if auth is not None and "Authorization" not in headers:
             found.append((b"authorization", auth.encode().encode()))
         return found
-
-
-class _Buffer(deque[bytes]):
-    """A reader's buffer that knows the call whose body goes through it."""
-
-    __slots__ = ("call",)
-
-    call: ObservedCall
-
-
-def _tapped(kind: Any, broken: Callable[[ObservedCall, BaseException], None]) -> type:
-    """A class of readers, with a tap where bytes leave the buffer."""
-
-    class TappedReader(kind):  # type: ignore[misc]
-        __slots__ = ()
-
-        def _read_nowait_chunk(self, n: int) -> bytes:
-            buffer = self._buffer
-            chunk = None if self._buffer_offset else buffer[0]
-            data: bytes = kind._read_nowait_chunk(self, n)
-            try:
-                call = buffer.call
-                if chunk is not None:
-                    form = call.uneventful
-                    if form is None or not has_form(form, chunk):
-                        call.bytes_received(chunk)
-                if self._eof and not buffer:
-                    call.finished()
-            except Exception as error:
-                fault("TappedReader._read_nowait_chunk", error)
-            return data
-
-        def _read_nowait(self, n: int) -> bytes:
-            try:
-                data: bytes = kind._read_nowait(self, n)
-            except asyncio.TimeoutError as error:  # the time for all of it was over before
-                self._buffer.call.failed(error)
-                raise
-            return data
-
-        async def _wait(self, func_name: str) -> None:
-            try:
-                await kind._wait(self, func_name)
-            except asyncio.TimeoutError as error:
-                self._buffer.call.failed(error)
-                raise
-            except RuntimeError:
-                if not self._protocol.connected:  # with its session: else somebody else reads
-                    self._buffer.call.closed()
-                raise
-
-        def feed_eof(self) -> None:
-            kind.feed_eof(self)
-            _let_go(self)
-            if not self._buffer:
-                self._buffer.call.finished()
-
-        def set_exception(self, exc: BaseException, *cause: Any) -> None:
-            kind.set_exception(self, exc, *cause)
-            broken(self._buffer.call, exc)
-
-    TappedReader.__name__ = TappedReader.__qualname__ = kind.__name__
-    return TappedReader
-
-
-@guarded
-def _let_go(reader: Any) -> None:
-    """Have a connection that is idle forget the reader of its last body, of which else nobody might know any more."""
-    protocol = reader._protocol
-    if getattr(protocol, "_payload", None) is reader:
-        protocol._payload = None
 
 
 def _as_coroutine_function(function: Any) -> Any:
