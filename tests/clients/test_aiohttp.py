@@ -894,20 +894,18 @@ def test_a_request_that_asked_shows_the_application_its_own(form: str, given: An
                 found += [error.request_info, *(each.request_info for each in error.history)]
         return [(info.method, info.url, info.real_url, shown(info.headers)) for info in found]
 
-    if form == "generator":
-        pytest.importorskip("aiohttp", minversion="3.12", reason="a redirect of it hangs")
-    with serving(redirects=form != "generator") as gateway:
+    again = form not in ("BytesIO", "generator")  # in older versions, not the first of them either
+    with serving(redirects=again) as gateway:
         for status in (None, 500):
             gateway.status = status
             without = run(infos, gateway.url)
             instrument(stream_usage="request")
             assert run(infos, gateway.url) == without
             XAIInstrumentor().uninstrument()
-            assert len(without) == (2 if form != "generator" and status is None else 1)
+            assert len(without) == (2 if again and status is None else 1)
     types = {received.headers["content-type"] for received in gateway.received}
     assert len(types) == 1
-    asks = form not in ("BytesIO", "generator")
-    assert any(gateway.asked) is asks
+    assert any(gateway.asked) is again
 
 
 def test_a_response_that_was_read_on_the_way_is_cleared_too(instrument: Any) -> None:
