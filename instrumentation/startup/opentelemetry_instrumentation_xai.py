@@ -13,7 +13,7 @@ import os
 import sys
 
 ENABLED = "OTEL_INSTRUMENTATION_XAI_ENABLED"
-LIBRARIES = ("aiohttp", "httpx", "httpx2")  # as the package's own table of clients has them: a test compares
+LIBRARIES = ("httpx", "httpx2", "aiohttp")  # as the package's own table of clients has them: a test compares
 SERVERS = ("uvicorn",)  # they take SIGTERM over before they load the application, and let the process die of it later
 
 
