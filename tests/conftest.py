@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from opentelemetry.instrumentation.xai import XAIInstrumentor, guard, notices, observer
+from opentelemetry.instrumentation.xai import XAIInstrumentor, guard, notices
+from opentelemetry.instrumentation.xai import observed as observed_module
 from opentelemetry.instrumentation.xai.telemetry import bounded
 
 
@@ -32,8 +33,8 @@ def _own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for what is recorded in another thread for as long as a busy machine may need."""
-    monkeypatch.setattr(observer, "_PATIENCE_S", 2.0)
-    monkeypatch.setattr(observer, "_PATIENCE_OF_A_LOOP_S", 2.0)
+    monkeypatch.setattr(observed_module, "_PATIENCE_S", 2.0)
+    monkeypatch.setattr(observed_module, "_PATIENCE_OF_A_LOOP_S", 2.0)
 
 
 @dataclass

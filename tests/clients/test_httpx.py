@@ -28,7 +28,7 @@ from clients.replay import answer, replaying
 from conftest import Telemetry
 from opentelemetry import context, propagate, trace
 from opentelemetry.instrumentation.xai import XAIInstrumentor, guard
-from opentelemetry.instrumentation.xai import observer as observer_module
+from opentelemetry.instrumentation.xai import observed as observed_module
 
 MODULES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
 BODY = {"model": "grok-4.7", "messages": [{"role": "user", "content": "hi"}]}
@@ -593,7 +593,7 @@ def busy() -> Iterator[None]:
 @pytest.mark.usefixtures("busy")
 def test_closing_early_never_waits_for_another_thread(lib: Any, observed: Telemetry, monkeypatch: Any) -> None:
     """A stream that the application closes is recorded at once, in place: an event loop is not held up."""
-    monkeypatch.setattr(observer_module._thread, "start_new_thread", lambda *_: pytest.fail("handed to a thread"))
+    monkeypatch.setattr(observed_module._thread, "start_new_thread", lambda *_: pytest.fail("handed to a thread"))
     headers = {"content-type": "text/event-stream"}
 
     class Stream(lib.AsyncByteStream):  # type: ignore[misc]

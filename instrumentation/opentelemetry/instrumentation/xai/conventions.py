@@ -71,6 +71,8 @@ OTHER: Final = "_other"  # what takes the place of a value beyond a bound
 
 # --- enumerated values -----------------------------------------------------------------------------
 CHAT: Final = "chat"
+COMPACT: Final = "compact"
+"""Of ours: the conventions have no name for replacing a conversation by a digest of it."""
 OUTPUT_JSON: Final = "json"
 OUTPUT_TEXT: Final = "text"
 FINISH_ERROR: Final = "error"
@@ -81,10 +83,12 @@ KIND_ANSWER: Final = "answer"
 
 SOURCE_HEADER: Final = "header"
 SOURCE_BODY: Final = "body"
+SOURCE_METADATA: Final = "metadata"
 SOURCE_RESPONSE: Final = "response"
 
 PROBLEM_MISSING: Final = "missing"
 PROBLEM_WRONG_CARRIER: Final = "wrong_carrier"
+PROBLEM_TELEMETRY_ONLY: Final = "telemetry_only"
 PROBLEM_CONFLICTING: Final = "conflicting"
 
 PRESENT: Final = "present"

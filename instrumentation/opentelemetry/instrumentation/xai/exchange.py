@@ -1,7 +1,6 @@
-"""One exchange with xAI, from the request's issue to its one end: bytes and moments in, an ``Observation`` out.
+"""One exchange over HTTP, from the request's issue to its one end: bytes and moments in, an ``Observation`` out.
 
-It owns the order of things and nothing else: content coding -> framing -> dialect -> answer. It has no clock (moments
-are passed in, nanoseconds of any monotonic clock), no socket, no client library and no idea of spans.
+It owns the order of things and nothing else: content coding -> framing -> dialect -> answer.
 
 Theory. An exchange has three phases: *sending* until ``headers_received``, *body* until a terminal event or ``end``,
 then *over*. What the body says is taken as it comes; why it ended is decided once, in ``end``, by the table of
@@ -18,8 +17,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from . import conventions as names
+from .course import Course
 from .limits import LARGEST_KEPT, LONGEST_NAME
-from .observation import Ending, Observation, Request, Timeline
+from .observation import Ending, Request
 from .wire.answer import Answer
 from .wire.content_coding import DAMAGED, Decoder, UnreadableError, decoder_for
 from .wire.dialect import Dialect
@@ -36,41 +36,28 @@ _BOM = b"\xef\xbb\xbf"
 _DOCUMENT_STARTS = ("{", "[", '"', "<")  # an event starts with the name of a field, or a colon
 
 
-class Exchange:
+class Exchange(Course):
     """The state machine of one exchange. Not thread-safe: one reader at a time."""
 
     __slots__ = (
-        "_answer",
         "_body",
         "_coding",
         "_decoder",
         "_decoding_error",
         "_dialect",
         "_empty",
-        "_first_answer_token",
-        "_first_chunk",
-        "_first_reasoning_token",
         "_framer",
-        "_issued",
         "_large",
         "_repetition",
-        "_request",
-        "_request_id",
-        "_server_time_to_first_token",
-        "_status_code",
         "_undecided",
-        "_unreadable",
         "uneventful",
     )
 
     def __init__(self, request: Request, dialect: Dialect, issued: int, decoding_error: str = DAMAGED) -> None:
         """``decoding_error`` is what the client library raises for a body whose content coding is damaged."""
-        self._request = request
+        super().__init__(request, issued)
         self._decoding_error = decoding_error
         self._dialect = dialect
-        self._issued = issued
-        self._answer = Answer()
-        self._status_code: int | None = None
         self._coding: bytes | None = None
         """The content coding of a body of which no byte has come."""
         self._decoder: Decoder | None = None
@@ -84,12 +71,6 @@ class Exchange:
         self._repetition: Repetition | None = None
         self.uneventful: Form | None = None
         """The form of chunks that tell nothing new: they need not be handed in. Changes with each chunk that is."""
-        self._first_chunk: int | None = None
-        self._first_reasoning_token: int | None = None
-        self._first_answer_token: int | None = None
-        self._request_id: str | None = None
-        self._server_time_to_first_token: float | None = None
-        self._unreadable: str | None = None
 
     @property
     def in_body(self) -> bool:
@@ -97,14 +78,14 @@ class Exchange:
         return self._status_code is not None
 
     @property
+    def streamed(self) -> bool:
+        """Whether the answer is a stream of events."""
+        return self._framer is not None
+
+    @property
     def may_stream(self) -> bool:
         """Whether the answer is a stream of events, or may turn out to be one."""
         return self._framer is not None or self._undecided
-
-    @property
-    def terminated(self) -> bool:
-        """Whether the stream's terminal event has come: nothing that follows matters."""
-        return self._answer.terminal
 
     def headers_received(self, status_code: int, headers: Mapping[bytes, bytes]) -> None:
         """Take status and headers, their names in lower case."""
@@ -144,43 +125,22 @@ class Exchange:
         elif content:
             self._read_document(content)
 
-    def end(self, ending: Ending, moment: int, error_type: str | None = None) -> Observation:
-        """The whole exchange, now that it is over; ``error_type`` names the failure of a ``FAILED`` one."""
-        answer = self._answer
-        if ending is Ending.COMPLETE and self._unreadable is None and not answer.terminal:
+    def _close(self, ending: Ending, moment: int) -> None:
+        if ending is Ending.COMPLETE and self._unreadable is None and not self._answer.terminal:
             if self._framer is not None:
                 self._close_stream(self._framer, moment)
             elif self._body or self._large is not None:
                 self._close_document()
-        ending, error_type = self._judged(ending, error_type)
-        return Observation(
-            request=self._request,
-            timeline=Timeline(
-                self._issued, moment, self._first_chunk, self._first_reasoning_token, self._first_answer_token
-            ),
-            ending=ending,
-            streamed=self._framer is not None,
-            error_type=error_type,
-            status_code=self._status_code,
-            usage=answer.usage,
-            response_id=answer.id,
-            response_model=answer.model,
-            finish_reasons=self._finish_reasons(ending),
-            conversation_id=answer.conversation_id,
-            request_id=self._request_id,
-            server_time_to_first_token=self._server_time_to_first_token,
-            unreadable=self._unreadable or (_MALFORMED if self._framer and self._framer.malformed else None),
-            reasoned=answer.returned_reasoning,
-            marks=tuple(answer.marks),
-        )
+
+    def _unread(self) -> str | None:
+        return self._unreadable or (_MALFORMED if self._framer and self._framer.malformed else None)
 
     def _judged(self, ending: Ending, error_type: str | None) -> tuple[Ending, str | None]:
-        """How the exchange ended by the table of endings, now that all is known of it."""
         status, answer = self._status_code, self._answer
         if status is not None and status >= 400:
             return Ending.HTTP_ERROR, str(status)
         if answer.error:
-            return Ending.ERROR_EVENT, names.ERROR_EVENT
+            return super()._judged(ending, error_type)
         if answer.terminal:
             return Ending.COMPLETE, None
         complete, readable = ending is Ending.COMPLETE, self._unreadable is None
@@ -256,10 +216,7 @@ class Exchange:
                     framer.malformed += 1
                     continue
             if answer.news:
-                if answer.reasoned and self._first_reasoning_token is None:
-                    self._first_reasoning_token = moment
-                if answer.answered and self._first_answer_token is None:
-                    self._first_answer_token = moment
+                self._note_tokens(moment)
                 if answer.terminal:
                     return
             elif answer.text:
@@ -311,18 +268,10 @@ class Exchange:
 
     def give_up(self, reason: str) -> None:
         """Look at the body no more: ``reason`` says in one word why it cannot be read."""
-        self._unreadable = reason
+        super().give_up(reason)
         self._body.clear()
         self._large = None
         self.uneventful = None
-
-    def _finish_reasons(self, ending: Ending) -> tuple[str, ...]:
-        """What was sent, each at the index of its choice; ``error`` for a choice whose finish never came."""
-        reasons = self._answer.finish_reasons
-        broken = ending in (Ending.ERROR_EVENT, Ending.ABANDONED) or (ending is Ending.FAILED and self.in_body)
-        if ending is Ending.HTTP_ERROR or not (broken or any(reasons.values())):
-            return ()
-        return tuple([reasons.get(index) or names.FINISH_ERROR for index in range(max(reasons, default=0) + 1)])
 
 
 def _seconds(value: bytes | None) -> float | None:

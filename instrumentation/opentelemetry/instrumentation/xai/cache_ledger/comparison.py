@@ -29,8 +29,8 @@ def change(predecessor: Predecessor, baseline: Baseline, fingerprint: Fingerprin
     old, new = baseline.setting, fingerprint.setting
     if old.model != new.model:
         return Change(names.MODEL_CHANGED, names.SECTION_MODEL, None, 0.0)
-    head = old.tools.size + old.system.size
-    whole = max(head + baseline.size, 1)
+    head = old.tools.size + (old.system.size if new.system.size else 0)
+    whole = max(old.tools.size + old.system.size + baseline.size, 1)
     if old.tools.raw != new.tools.raw:
         reason, index = _change_of_tools(old.tools, new.tools)
         return Change(reason, names.SECTION_TOOLS, index, sum(old.tools.sizes[:index]) / whole)
@@ -57,8 +57,10 @@ def changed_parameters(old: Setting, new: Setting) -> bool:
 
 
 def _is_left_to_the_server(fingerprint: Fingerprint) -> bool:
-    """Whether the system stays what it was on the server: instructions may not be sent with a response's id."""
-    return bool(fingerprint.previous) and not fingerprint.setting.system.size
+    """Whether the system stays what it was: it may be on the server (with a response's id) or within a compaction."""
+    if fingerprint.setting.system.size:
+        return False
+    return bool(fingerprint.previous) or (len(fingerprint) > 0 and fingerprint.kind(0) == COMPACTION)
 
 
 def _change_of_tools(old: Part, new: Part) -> tuple[str, int]:

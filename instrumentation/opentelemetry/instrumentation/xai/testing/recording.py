@@ -15,13 +15,15 @@ from ..cache_ledger import Inquiry
 from ..guard import guarded
 from ..instrumentor import watched_by
 from ..observation import CacheVerdict
-from ..observer import Failures, ObservedCall, Observer
+from ..observer import Failures, ObservedCall, ObservedMessages, Observer, StatusOf
 from ..settings import Settings
 from ..stability import Body, Prediction, prediction
 from ..stability.trial import TrialLedger
 from ..stream_usage import Hiding
 from ..telemetry.recorder import Recorder
+from ..wire.grpc_chat import GrpcMethod
 from ..wire.repetition import Form
+from ..wire.request import Carried
 from .report import report
 
 
@@ -128,6 +130,25 @@ class _Witness(Observer):
             self.requests.append(RecordedRequest(len(self.requests) + 1, host, path, read, inquiry))
         return call
 
+    @guarded
+    def watch_messages(
+        self,
+        method: GrpcMethod,
+        host: str,
+        port: int,
+        carried: Carried,
+        message: Any,
+        carrier: MutableMapping[str, str],
+        failures: Failures,
+        status_of: StatusOf,
+    ) -> ObservedMessages | None:
+        """Watch a call over gRPC; there is no body of it to predict by."""
+        call = super().watch_messages(method, host, port, carried, message, carrier, failures, status_of)
+        inquiry = None if call is None else call._inquiry  # noqa: SLF001  the two are one thing
+        if inquiry is not None:
+            self.requests.append(RecordedRequest(len(self.requests) + 1, host, "xai_api.Chat", None, inquiry))
+        return call
+
 
 class _Both:
     """Two observers as adapters see one: the application's, and beside it the witness."""
@@ -162,6 +183,77 @@ class _Both:
             return None
         witnessed = Context().run(self._witness.watch, *request, {}, failures)
         return call if witnessed is None else _BothCalls(call, witnessed)
+
+    @guarded
+    def watch_messages(
+        self,
+        method: GrpcMethod,
+        host: str,
+        port: int,
+        carried: Carried,
+        message: Any,
+        carrier: MutableMapping[str, str],
+        failures: Failures,
+        status_of: StatusOf,
+    ) -> "ObservedMessages | _BothMessages | None":
+        """The same over gRPC."""
+        request = (method, host, port, carried, message)
+        hosts = self._observer.hosts
+        if not (hosts[host] and hosts.speaks(host, port)):
+            return self._witness.watch_messages(*request, carrier, failures, status_of)
+        call = self._observer.watch_messages(*request, carrier, failures, status_of)
+        if call is None:
+            return None
+        witnessed = Context().run(self._witness.watch_messages, *request, {}, failures, status_of)
+        return call if witnessed is None else _BothMessages(call, witnessed)
+
+
+class _BothMessages:
+    """One call over gRPC that both watch."""
+
+    __slots__ = ("_call", "_witnessed")
+
+    uneventful: Form | None = None
+    hiding: Hiding | None = None
+
+    def __init__(self, call: ObservedMessages, witnessed: ObservedMessages) -> None:
+        self._call = call
+        self._witnessed = witnessed
+
+    def sent(self) -> None:
+        """Tell both."""
+        self._witnessed.sent()
+        self._call.sent()
+
+    def bytes_received(self, message: Any) -> None:
+        """Tell both."""
+        self._witnessed.bytes_received(message)
+        self._call.bytes_received(message)
+
+    def finished(self, message: Any = None) -> None:
+        """Tell both."""
+        self._witnessed.finished(message)
+        self._call.finished(message)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell both."""
+        self._witnessed.failed(error)
+        self._call.failed(error)
+
+    def refused(self) -> None:
+        """Tell both."""
+        self._witnessed.refused()
+        self._call.refused()
+
+    def closed(self) -> None:
+        """Tell both."""
+        self._witnessed.closed()
+        self._call.closed()
+
+    def forgotten(self) -> None:
+        """Tell both."""
+        self._witnessed.forgotten()
+        self._call.forgotten()
 
 
 class _BothCalls:

@@ -16,17 +16,29 @@ A shape describes the elements of an array as it does an object.
 """
 
 
-class Dialect(Protocol):
-    """One endpoint of xAI's API."""
+class Operation(Protocol):
+    """What is to be known of an endpoint to read a request to it."""
 
-    operation: ClassVar[str]
-    """The conventions' name of what the endpoint does."""
-    body_first: ClassVar[bool]
-    """Whether the conversation id in the body (``prompt_cache_key``) precedes the header."""
-    takes_key: ClassVar[bool]
-    """Whether ``prompt_cache_key`` in the body routes the call at all."""
-    usage_on_request: ClassVar[bool]
-    """Whether a stream reports usage only where the request asks for it."""
+    @property
+    def operation(self) -> str:
+        """The conventions' name of what the endpoint does."""
+
+    @property
+    def body_first(self) -> bool:
+        """Whether the conversation id in the body (``prompt_cache_key``) precedes the header."""
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether ``prompt_cache_key`` in the body routes the call at all."""
+
+    @property
+    def usage_on_request(self) -> bool:
+        """Whether a stream reports usage only where the request asks for it."""
+
+
+class Dialect(Operation, Protocol):
+    """One endpoint of xAI's HTTP API."""
+
     body_shape: ClassVar[Shape]
     event_shape: ClassVar[Shape]
 

@@ -1,4 +1,4 @@
-"""The three shapes in which xAI reports usage, brought to the one way in which the conventions count.
+"""The four shapes in which xAI reports usage, brought to the one way in which the conventions count.
 
 =====================  ======================================  =====================
 endpoint               input                                   output
@@ -6,6 +6,7 @@ endpoint               input                                   output
 chat completions       includes cached                         excludes reasoning
 responses              includes cached                         includes reasoning
 messages               excludes cached (Anthropic's way)       includes reasoning
+gRPC                   includes cached                         excludes reasoning
 =====================  ======================================  =====================
 
 Gateways and older answers deviate, so the total decides where there is one. Null and wrong types are
@@ -89,6 +90,30 @@ def _modalities(split: Any, input_tokens: int | None) -> tuple[tuple[str, int], 
     parts = (("text", text), ("image", _count(split.get("image_tokens"))), ("audio", _count(split.get("audio_tokens"))))
     known = tuple((kind, tokens) for kind, tokens in parts if tokens)
     return known if sum(tokens for _, tokens in known) == input_tokens else ()
+
+
+def sampling_usage(usage: Any) -> Usage | None:
+    """Usage of gRPC, a ``SamplingUsage`` message, whose counts are 0 where they are absent.
+
+    Whether its text tokens include the cached ones is told by whether the kinds add up to the prompt.
+    """
+    prompt, completion, reasoning = usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens
+    cached, text, images = usage.cached_prompt_text_tokens, usage.prompt_text_tokens, usage.prompt_image_tokens
+    return openai_usage(
+        {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": usage.total_tokens or prompt + completion + reasoning,
+            "prompt_tokens_details": {
+                "cached_tokens": cached,
+                "text_tokens": text + cached if text + cached + images == prompt else text,
+                "image_tokens": images,
+            },
+            "completion_tokens_details": {"reasoning_tokens": reasoning},
+            "cost_in_usd_ticks": getattr(usage, "cost_in_usd_ticks", None),  # not in every version of the SDK
+            _TOOLS: len(getattr(usage, "server_side_tools_used", ())),
+        }
+    )
 
 
 def anthropic_usage(counts: Any) -> Usage | None:

@@ -1,0 +1,112 @@
+"""The course of an exchange, whatever carries it: when it was issued, what its answer said and when, how it ended.
+
+It has no clock (moments are passed in, nanoseconds of any monotonic clock), no client library and no idea of spans.
+What the answer says is taken as it comes; why it ended is decided once, in ``end``.
+"""
+
+from . import conventions as names
+from .observation import Ending, Observation, Request, Timeline
+from .wire.answer import Answer
+
+
+class Course:
+    """What the state machines of all exchanges have in common. Not thread-safe: one reader at a time."""
+
+    __slots__ = (
+        "_answer",
+        "_first_answer_token",
+        "_first_chunk",
+        "_first_reasoning_token",
+        "_issued",
+        "_request",
+        "_request_id",
+        "_server_time_to_first_token",
+        "_status_code",
+        "_unreadable",
+    )
+
+    def __init__(self, request: Request, issued: int) -> None:
+        self._request = request
+        self._issued = issued
+        self._answer = Answer()
+        self._status_code: int | None = None
+        self._first_chunk: int | None = None
+        self._first_reasoning_token: int | None = None
+        self._first_answer_token: int | None = None
+        self._request_id: str | None = None
+        self._server_time_to_first_token: float | None = None
+        self._unreadable: str | None = None
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the answer has begun."""
+        raise NotImplementedError
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is a stream."""
+        raise NotImplementedError
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the stream's terminal event has come: nothing that follows matters."""
+        return self._answer.terminal
+
+    def give_up(self, reason: str) -> None:
+        """Look at the answer no more: ``reason`` says in one word why it cannot be read."""
+        self._unreadable = reason
+
+    def end(self, ending: Ending, moment: int, error_type: str | None = None) -> Observation:
+        """The whole exchange, now that it is over; ``error_type`` names the failure of a ``FAILED`` one."""
+        answer = self._answer
+        self._close(ending, moment)
+        ending, error_type = self._judged(ending, error_type)
+        return Observation(
+            request=self._request,
+            timeline=Timeline(
+                self._issued, moment, self._first_chunk, self._first_reasoning_token, self._first_answer_token
+            ),
+            ending=ending,
+            streamed=self.streamed,
+            error_type=error_type,
+            status_code=self._status_code,
+            usage=answer.usage,
+            response_id=answer.id,
+            response_model=answer.model,
+            finish_reasons=self._finish_reasons(ending),
+            conversation_id=answer.conversation_id,
+            request_id=self._request_id,
+            server_time_to_first_token=self._server_time_to_first_token,
+            unreadable=self._unread(),
+            reasoned=answer.returned_reasoning,
+            marks=tuple(answer.marks),
+        )
+
+    def _close(self, ending: Ending, moment: int) -> None:
+        """Read what has not been read of an answer that is over."""
+
+    def _unread(self) -> str | None:
+        """Why the answer, or a part of it, was not read."""
+        return self._unreadable
+
+    def _judged(self, ending: Ending, error_type: str | None) -> tuple[Ending, str | None]:
+        """How the exchange ended by the table of endings, now that all is known of it."""
+        if self._answer.error:
+            return Ending.ERROR_EVENT, names.ERROR_EVENT
+        return ending, error_type
+
+    def _note_tokens(self, moment: int) -> None:
+        """Note that this is when first tokens came, if they just have."""
+        answer = self._answer
+        if answer.reasoned and self._first_reasoning_token is None:
+            self._first_reasoning_token = moment
+        if answer.answered and self._first_answer_token is None:
+            self._first_answer_token = moment
+
+    def _finish_reasons(self, ending: Ending) -> tuple[str, ...]:
+        """What was sent, each at the index of its choice; ``error`` for a choice whose finish never came."""
+        reasons = self._answer.finish_reasons
+        broken = ending in (Ending.ERROR_EVENT, Ending.ABANDONED) or (ending is Ending.FAILED and self.in_body)
+        if ending is Ending.HTTP_ERROR or not (broken or any(reasons.values())):
+            return ()
+        return tuple([reasons.get(index) or names.FINISH_ERROR for index in range(max(reasons, default=0) + 1)])
