@@ -14,6 +14,7 @@ cached tokens the way xAI has been seen to. Where to look:
     chat_completions, responses, messages, errors     the wire shapes
     sse, coding, delivery     events -> bytes -> socket, at their pace
     running           all of it in a thread, for tests
+    grpc_service      the same chats over gRPC, with the official SDK's stubs
 """
 
 from xai_server.app import XAIServer, create_app

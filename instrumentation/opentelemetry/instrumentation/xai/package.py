@@ -9,5 +9,6 @@ _instruments_any: tuple[str, ...] = (
     "httpx >= 0.25.2",
     "httpx2 >= 2.0",
     "aiohttp >= 3.9",
+    "xai-sdk >= 1.4",
 )
 _supports_metrics = True

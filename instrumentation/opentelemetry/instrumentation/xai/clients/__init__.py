@@ -28,6 +28,7 @@ _ADAPTERS = {
     "httpx": "httpx",
     "httpx2": "httpx",
     "aiohttp": "aiohttp",
+    "xai_sdk": "xai_sdk",
 }
 
 LIBRARIES = tuple(_ADAPTERS)
