@@ -44,9 +44,15 @@ def openai_2(session: nox.Session) -> None:
 
 @nox.session(python=["3.13"])
 def newest(session: nox.Session) -> None:
-    """The newest of everything: openai 3, httpx2, httpx and aiohttp."""
+    """The newest of everything: openai 3, httpx2, httpx, aiohttp and xai-sdk."""
     others = "opentelemetry-instrumentation-aiohttp-client"
-    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx", "aiohttp", "genai-prices", others)
+    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx", "aiohttp", "genai-prices", "xai-sdk", others)
+
+
+@nox.session(python=["3.11"])
+def xai_sdk_1_4(session: nox.Session) -> None:
+    """The oldest supported version of the official SDK, with protobuf 5."""
+    _test(session, "xai-sdk==1.4.0", "protobuf<6", tests=("tests/clients/test_xai_sdk.py",))
 
 
 @nox.session(python=["3.10", "3.12", "3.13"])

@@ -276,6 +276,7 @@ def test_client_libraries_that_cannot_be_observed(
     installed(tmp_path, "httpx", version, source)
     installed(tmp_path, "httpx2", "1.0" if version == "0.24.1" else "2.0", source)
     installed(tmp_path, "aiohttp", "3.9", source)
+    installed(tmp_path, "xai_sdk", "1.0", source)
     done = within(INSTRUMENT, PYTHONPATH=str(tmp_path), OTEL_TRACES_EXPORTER="console")
     assert done.stdout.splitlines()[-2:] == [f"Telemetry would NOT arrive: {reason}.", f"Fix: {fix}"]
     assert done.returncode == 1
@@ -563,7 +564,7 @@ def longest(folder: Path) -> dict[str, str]:
         "xai-sdk",
     ]:
         installed(folder, name, "12.34.56b7", "" if name in {"openlit", "logfire", "langfuse", "ddtrace"} else None)
-    for name in ("requests", "aiohttp", "grpcio"):
+    for name in ("requests", "aiohttp"):
         installed(folder, name, "12.34.56")
     endpoint = f"http://127.0.0.1:{closed_port()}/some-prefix/of-the/collector"
     standard = {

@@ -17,10 +17,10 @@ from ...clients.patching import is_wrapped
 from ...package import _instruments_any
 from .installation import version_of
 
-REQUIREMENTS = {line.partition(" ")[0]: line for line in _instruments_any}
-"""What each client library must be, as the package's metadata says."""
+REQUIREMENTS = {line.partition(" ")[0].replace("-", "_"): line for line in _instruments_any}
+"""What each client library must be, as the package's metadata says, by its module."""
 
-_NOT_OBSERVED = ("requests", "grpcio", "xai-sdk")
+_NOT_OBSERVED = ("requests",)
 _SDKS = ("openai", "anthropic")
 _OTHERS = (
     # name, distribution, calls during which its span is not current (the README's list, by tests/others)
@@ -100,7 +100,7 @@ def other_instrumentations(environ: Mapping[str, str] = os.environ) -> tuple[Oth
     xai_sdk = version_of("xai-sdk")
     if xai_sdk:
         on = environ.get("XAI_SDK_DISABLE_TRACING", "").lower() not in {"1", "true"}
-        found.append(OtherInstrumentation("xai-sdk's own", "xai-sdk", xai_sdk, on, same_calls=False))
+        found.append(OtherInstrumentation("xai-sdk's own", "xai-sdk", xai_sdk, on, same_calls=True))
     return tuple(found)
 
 
