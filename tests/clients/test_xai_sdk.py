@@ -911,7 +911,12 @@ def test_a_call_that_is_cancelled_is_abandoned(way: str, service: Any, telemetry
 def test_switched_off_nothing_of_ours_is_left(service: Any, instrument: Any) -> None:
     """The class is as it was, stubs have kept what they had, and what somebody still holds is inert."""
     before = dict(vars(chat_pb2_grpc.ChatStub))
-    inits = [xai_sdk.client.BaseClient.__init__, sync_chat.Chat.defer, aio_chat.Chat.defer]
+
+    def wrapped() -> list[Any]:
+        chats = [getattr(chat.Chat, name) for chat in (sync_chat, aio_chat) for name in WAYS]
+        return [xai_sdk.client.BaseClient.__init__, *chats]
+
+    originals = wrapped()
     telemetry = instrument(hosts=LOCAL)
 
     async def script(client: Any) -> None:
@@ -925,7 +930,7 @@ def test_switched_off_nothing_of_ours_is_left(service: Any, instrument: Any) -> 
         assert chat_of(client).sample().id
 
     run(xai_sdk.Client, service, script)
-    assert [xai_sdk.client.BaseClient.__init__, sync_chat.Chat.defer, aio_chat.Chat.defer] == inits
+    assert wrapped() == originals
     assert not telemetry.spans
 
 
@@ -1052,6 +1057,48 @@ def test_the_span_of_the_sdk_is_current_when_ours_begins(
     (theirs,) = [span for span in telemetry.exporter.get_finished_spans() if span not in telemetry.spans]
     assert theirs.name == f"chat.{way} grok-4.7"
     assert telemetry.span.parent == theirs.context
+
+
+@both_colours
+@pytest.mark.parametrize("batch", [False, True], ids=["stream", "stream_batch"])
+@pytest.mark.parametrize("way", ["left", "closed", "thrown"])
+def test_a_stream_that_is_broken_off_is_told_before_the_span_of_the_sdk_ends(
+    colour: Any,
+    batch: bool,
+    way: str,
+    service: Any,
+    telemetry: Telemetry,
+    instrument: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that whoever adds to the SDK's span finds it open; generators stay generators, and throw as they did."""
+    monkeypatch.setattr(logging.getLogger("opentelemetry.context"), "disabled", True)
+    for module in (sync_chat, aio_chat):
+        monkeypatch.setattr(module, "tracer", telemetry.tracer_provider.get_tracer(module.__name__))
+    instrument(hosts=LOCAL, spans="always")
+
+    async def script(client: Any) -> None:
+        stream = chat_of(client).stream_batch(1) if batch else chat_of(client).stream()
+        is_async = inspect.isasyncgen(stream)
+        assert is_async or inspect.isgenerator(stream)
+        await (anext(stream) if is_async else done(next(stream)))
+        if way == "closed":
+            await done(stream.aclose() if is_async else stream.close())
+        elif way == "thrown":
+            with pytest.raises(ZeroDivisionError):
+                await done((stream.athrow if is_async else stream.throw)(ZeroDivisionError()))
+        del stream
+        await asyncio.sleep(0.05)
+
+    run(colour, service, script, trouble="events=400")
+    gc.collect()
+    (theirs,) = [span for span in telemetry.exporter.get_finished_spans() if span not in telemetry.spans]
+    ours = telemetry.span
+    assert (theirs.status.status_code is StatusCode.ERROR) == (way == "thrown")
+    assert ours.status.status_code is StatusCode.UNSET
+    assert ours.end_time is not None
+    assert theirs.end_time is not None
+    assert way == "thrown" or ours.end_time <= theirs.end_time
 
 
 def _until(condition: Callable[[], Any]) -> None:

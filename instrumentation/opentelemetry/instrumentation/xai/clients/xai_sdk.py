@@ -18,6 +18,7 @@ from ..wire.grpc_chat import METHODS, GrpcMethod
 from . import CurrentObserver
 from .grpc_calls import Arguments, ObservedMethod, metadata_of, status_of, with_metadata
 from .grpc_deferred import Deferred
+from .grpc_generators import Generators
 from .grpc_peers import Peers, identity_in
 from .patching import together, wrap
 
@@ -51,6 +52,11 @@ def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
         for chat in (synchronous, asynchronous)
         for name in ("defer", "defer_batch")
     ]
+    undo += [
+        wrap(chat.Chat, name, service.generators.around)
+        for chat in (synchronous, asynchronous)
+        for name in ("stream", "stream_batch")
+    ]
     return together(undo)
 
 
@@ -70,6 +76,7 @@ class _Service:
         self._current = current
         self.peers = Peers()
         self.deferred = Deferred()
+        self.generators = Generators()
 
     def begin(
         self, stub: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -109,6 +116,7 @@ class _Service:
         call = observer.watch_messages(method, host, port, carried, message, carrier, _FAILURES, status_of)
         if call is None:
             return None
+        self.generators.began(call)
         arguments = _carrying(args, kwargs, carrier)
         return (self.deferred.start(call) if name == _START else call), arguments
 
