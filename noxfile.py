@@ -52,7 +52,13 @@ def newest(session: nox.Session) -> None:
 @nox.session(python=["3.11"])
 def xai_sdk_1_4(session: nox.Session) -> None:
     """The oldest supported version of the official SDK, with protobuf 5."""
-    _test(session, "xai-sdk==1.4.0", "protobuf<6", tests=("tests/clients/test_xai_sdk.py",))
+    _test(
+        session,
+        "xai-sdk==1.4.0",
+        "protobuf<6",
+        "httpx",
+        tests=("tests/clients/test_xai_sdk.py", "tests/wire/test_grpc.py"),
+    )
 
 
 @nox.session(python=["3.10", "3.12", "3.13"])
