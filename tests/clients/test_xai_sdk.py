@@ -1060,6 +1060,83 @@ def test_the_span_of_the_sdk_is_current_when_ours_begins(
 
 
 @both_colours
+@pytest.mark.parametrize("way", WAYS)
+def test_the_span_of_the_sdk_is_enriched_and_not_doubled(
+    colour: Any, way: str, service: Any, telemetry: Telemetry, instrument: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``spans=auto`` the one span of a call is the SDK's, and has what it lacks; metrics are all there."""
+    for module in (sync_chat, aio_chat):
+        monkeypatch.setattr(module, "tracer", telemetry.tracer_provider.get_tracer(module.__name__))
+    instrument(hosts=LOCAL)
+    model = f"grok-4.7-{uuid.uuid4()}"
+
+    async def script(client: Any) -> None:
+        await WAYS[way](chat_of(client, model=model))
+        await WAYS[way](chat_of(client, model=model))
+
+    run(colour, service, script, identity="conversation")
+    assert not telemetry.spans
+    first, last = (dict(span.attributes or {}) for span in telemetry.exporter.get_finished_spans())
+    assert first["gen_ai.usage.cache_read.input_tokens"] == 0
+    assert last["gen_ai.usage.cache_read.input_tokens"] > 300
+    assert (last["gen_ai.conversation.id"], last["xai.conversation.id.source"]) == ("conversation", "metadata")
+    assert first["xai.cache.reason"] == "first_request"
+    assert last["xai.response.cost_usd"] > 0
+    assert ("xai.response.time_to_first_token" in last) == ("stream" in way)
+    (duration,) = telemetry.metrics()["gen_ai.client.operation.duration"]
+    assert duration.count == 2
+
+
+@both_colours
+@pytest.mark.parametrize(("way", "trouble", "error_type"), [each[:3] for each in FAILURES[:2] + FAILURES[6:]])
+def test_a_failure_is_named_on_the_span_of_the_sdk(
+    colour: Any,
+    way: str,
+    trouble: str,
+    error_type: str,
+    service: Any,
+    telemetry: Telemetry,
+    instrument: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No SDK tries again above a call over gRPC: its failure is that of the SDK's span too."""
+    for module in (sync_chat, aio_chat):
+        monkeypatch.setattr(module, "tracer", telemetry.tracer_provider.get_tracer(module.__name__))
+    instrument(hosts=LOCAL)
+
+    async def script(client: Any) -> None:
+        with pytest.raises(grpc.RpcError):
+            await WAYS[way](chat_of(client))
+
+    run(colour, service, script, trouble=trouble, timeout=0.4 if "stall" in trouble else 20)
+    (span,) = telemetry.exporter.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert dict(span.attributes or {})["error.type"] == error_type
+
+
+@both_colours
+def test_a_stream_that_is_broken_off_enriches_the_span_of_the_sdk(
+    colour: Any, service: Any, telemetry: Telemetry, instrument: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left early, a stream is one span all the same: the SDK's, with the moments that were seen."""
+    for module in (sync_chat, aio_chat):
+        monkeypatch.setattr(module, "tracer", telemetry.tracer_provider.get_tracer(module.__name__))
+    instrument(hosts=LOCAL)
+
+    async def script(client: Any) -> None:
+        stream = chat_of(client).stream()
+        await (anext(stream) if inspect.isasyncgen(stream) else done(next(stream)))
+        await done(stream.aclose() if inspect.isasyncgen(stream) else stream.close())
+
+    run(colour, service, script, trouble="events=400")
+    (span,) = telemetry.exporter.get_finished_spans()
+    attributes = dict(span.attributes or {})
+    assert span.name == "chat.stream grok-4.7"
+    assert attributes["gen_ai.response.finish_reasons"] == ("error",)
+    assert attributes["gen_ai.response.time_to_first_chunk"] > 0
+
+
+@both_colours
 @pytest.mark.parametrize("batch", [False, True], ids=["stream", "stream_batch"])
 @pytest.mark.parametrize("way", ["left", "closed", "thrown"])
 def test_a_stream_that_is_broken_off_is_told_before_the_span_of_the_sdk_ends(

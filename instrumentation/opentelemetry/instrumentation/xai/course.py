@@ -25,6 +25,9 @@ class Course:
         "_unreadable",
     )
 
+    is_final = False
+    """Whether an SDK would not try again."""
+
     def __init__(self, request: Request, issued: int) -> None:
         self._request = request
         self._issued = issued
@@ -80,6 +83,7 @@ class Course:
             unreadable=self._unread(),
             reasoned=answer.returned_reasoning,
             marks=tuple(answer.marks),
+            is_final=self.is_final,
         )
 
     def _close(self, ending: Ending, moment: int) -> None:

@@ -21,6 +21,8 @@ class MessageExchange(Course):
 
     __slots__ = ("_method",)
 
+    is_final = True
+
     def __init__(self, request: Request, method: GrpcMethod, issued: int) -> None:
         super().__init__(request, issued)
         self._method = method

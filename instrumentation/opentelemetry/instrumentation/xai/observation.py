@@ -109,6 +109,8 @@ class Observation(Struct, frozen=True):
     """Whether reasoning came with the answer, which a next request is to send back."""
     marks: tuple[int, ...] = ()
     """By what the answer is known when it is sent back: keyed digests."""
+    is_final: bool = False
+    """Whether nobody tries again: over gRPC, that is done within the call."""
 
     @property
     def answered(self) -> bool:

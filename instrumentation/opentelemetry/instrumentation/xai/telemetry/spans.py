@@ -121,4 +121,6 @@ def _learned(observation: Observation, verdict: CacheVerdict | None, settings: S
 def _is_final(observation: Observation) -> bool:
     """Whether no SDK tries again after that: an attribute can not be taken back from a span that ends well."""
     status = observation.status_code
+    if observation.is_final:
+        return True
     return status is not None and status < 500 and status not in _CONFLICTS_AND_LIMITS
