@@ -31,9 +31,10 @@ def _test(session: nox.Session, *clients: str, tests: tuple[str, ...] = APART) -
 
 @nox.session(python=["3.10", "3.13"])
 def oldest(session: nox.Session) -> None:
-    """The oldest supported aiohttp, httpx, httpx2 (2.0 is the first), and OpenTelemetry, without an SDK on top."""
+    """The oldest supported client libraries (2.0 is the first httpx2), and OpenTelemetry, without an SDK on top."""
     aiohttp = "3.9.0" if session.python == "3.10" else "3.10.11"  # of which there are wheels
-    _test(session, f"aiohttp=={aiohttp}", "httpx==0.25.2", "httpx2==2.0.0", *OLDEST)
+    clients = ("httpx==0.25.2", "httpx2==2.0.0", f"aiohttp=={aiohttp}", "requests==2.28.0", "urllib3==1.26.18")
+    _test(session, *clients, *OLDEST)
 
 
 @nox.session(python=["3.10"])
@@ -44,9 +45,10 @@ def openai_2(session: nox.Session) -> None:
 
 @nox.session(python=["3.13"])
 def newest(session: nox.Session) -> None:
-    """The newest of everything: openai 3, httpx2, httpx, aiohttp and xai-sdk."""
-    others = "opentelemetry-instrumentation-aiohttp-client"
-    _test(session, "openai[aiohttp]>=3", "httpx2", "httpx", "aiohttp", "genai-prices", "xai-sdk", others)
+    """The newest of everything: openai 3 and all client libraries, and OpenTelemetry's own beside ours."""
+    others = [f"opentelemetry-instrumentation-{name}" for name in ("aiohttp-client", "grpc", "requests", "urllib3")]
+    clients = ("httpx2", "httpx", "aiohttp", "requests", "urllib3", "xai-sdk")
+    _test(session, "openai[aiohttp]>=3", *clients, "genai-prices", *others)
 
 
 @nox.session(python=["3.11"])
@@ -59,6 +61,13 @@ def xai_sdk_1_4(session: nox.Session) -> None:
         "httpx",
         tests=("tests/clients/test_xai_sdk.py", "tests/wire/test_grpc.py"),
     )
+
+
+@nox.session(python=["3.13"])
+@nox.parametrize("niquests", ["==3.15.0", ""], ids=["oldest", "newest"])
+def niquests(session: nox.Session, niquests: str) -> None:
+    """niquests, apart from the others: it puts urllib3-future in the place of urllib3, on which requests rides then."""
+    _test(session, f"niquests{niquests}", "requests", "httpx", tests=("tests/clients",))
 
 
 @nox.session(python=["3.10", "3.12", "3.13"])

@@ -13,7 +13,8 @@ import os
 import sys
 
 ENABLED = "OTEL_INSTRUMENTATION_XAI_ENABLED"
-LIBRARIES = ("httpx", "httpx2", "aiohttp")  # as the package's own table of clients has them: a test compares
+# as the package's own table has them: a test compares
+LIBRARIES = ("httpx", "httpx2", "aiohttp", "niquests", "requests", "urllib3", "xai_sdk")
 SERVERS = ("uvicorn",)  # they take SIGTERM over before they load the application, and let the process die of it later
 
 

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import json
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -80,6 +80,17 @@ class Raw:
     def _client(self, call: Call) -> Any:
         headers = {"authorization": f"Bearer {KEY}", **call.headers}
         return self.library.Client(base_url=call.url, headers=headers, timeout=call.timeout)
+
+    @property
+    def codings(self) -> str:
+        """The content codings that the library can undo."""
+        with self.library.Client() as client:
+            return str(client.headers["accept-encoding"])
+
+    def lines(self, call: Call) -> Iterator[str]:
+        """The lines of a stream, as they come."""
+        with self._client(call) as client, client.stream("POST", call.path, json=call.body) as response:
+            yield from response.iter_lines()
 
     def read(self, call: Call) -> Seen:
         """Read the answer to its end."""
@@ -351,6 +362,185 @@ class Aiohttp(_Cancels):
         return _seen(lambda pieces: _run(work(pieces)))
 
 
+class Requests:
+    """requests, or niquests with the same API."""
+
+    asynchronous = False
+
+    def __init__(self, module: str) -> None:
+        self.name = f"{module}-sync" if module == "niquests" else module
+        self.module = module
+        self.needs = (module,)
+
+    @property
+    def library(self) -> Any:
+        """The library's module."""
+        return importlib.import_module(self.module)
+
+    @property
+    def codings(self) -> str:
+        """The content codings that the library can undo."""
+        return str(self.library.utils.default_headers()["accept-encoding"])
+
+    @property
+    def notices_cuts(self) -> bool:
+        """Whether a body that is shorter than it should be is an error: urllib3 1.26 leaves that to its callers."""
+        return int(self.library.packages.urllib3.__version__.partition(".")[0]) >= 2
+
+    def _session(self, call: Call) -> Any:
+        session = self.library.Session()
+        session.headers.update({"authorization": f"Bearer {KEY}", **call.headers})
+        return session
+
+    def _post(self, session: Any, call: Call) -> Any:
+        return session.post(f"{call.url}{call.path}", json=call.body, stream=call.streamed, timeout=call.timeout)
+
+    def lines(self, call: Call) -> Iterator[str]:
+        """The lines of a stream, as they come."""
+        with self._session(call) as session, self._post(session, call) as response:
+            for line in response.iter_lines():
+                yield line.decode()
+
+    def read(self, call: Call) -> Seen:
+        """Read the answer to its end."""
+
+        def work(pieces: list[Any]) -> None:
+            with self._session(call) as session, self._post(session, call) as response:
+                if call.streamed:
+                    pieces.extend(response.iter_content(None))
+                else:
+                    pieces.append(response.content)
+
+        return _seen(work)
+
+    def leave(self, call: Call, take: int, *, close: bool) -> Seen:
+        """Take some pieces of a stream, then close it, or forget it."""
+
+        def work(pieces: list[Any]) -> None:
+            session = self._session(call)
+            response = self._post(session, call)
+            chunks = response.iter_content(64)
+            for _ in range(take):
+                pieces.append(next(chunks))
+            if close:
+                response.close()
+            else:
+                del chunks, response
+                gc.collect()
+            session.close()
+
+        return _seen(work)
+
+
+class AsyncNiquests(_Cancels, Requests):
+    """niquests, asynchronous."""
+
+    asynchronous = True
+
+    def __init__(self) -> None:
+        super().__init__("niquests")
+        self.name = "niquests-async"
+
+    def _session(self, call: Call) -> Any:
+        session = self.library.AsyncSession()
+        session.headers.update({"authorization": f"Bearer {KEY}", **call.headers})
+        return session
+
+    async def _read(self, call: Call, pieces: list[Any]) -> None:
+        async with self._session(call) as session:
+            response = await self._post(session, call)
+            if call.streamed:
+                async for piece in await response.iter_content():
+                    pieces.append(piece)
+            else:
+                pieces.append(response.content)
+
+    def read(self, call: Call) -> Seen:
+        return _seen(lambda pieces: _run(self._read(call, pieces)))
+
+    def leave(self, call: Call, take: int, *, close: bool) -> Seen:
+        async def work(pieces: list[Any]) -> None:
+            session = self._session(call)
+            response = await self._post(session, call)
+            chunks = await response.iter_content(64)
+            for _ in range(take):
+                pieces.append(await chunks.__anext__())
+            if close:
+                await response.close()
+            else:
+                del chunks, response
+                await asyncio.sleep(0)
+                gc.collect()
+                await asyncio.sleep(0.05)  # the loop closes what the collector found
+            await session.close()
+
+        return _seen(lambda pieces: _run(work(pieces)))
+
+
+class Urllib3:
+    """urllib3 without a library on top; what is streamed is not preloaded."""
+
+    asynchronous = False
+    name = module = "urllib3"
+    needs = ("urllib3",)
+
+    @property
+    def library(self) -> Any:
+        """The library's module."""
+        return importlib.import_module(self.module)
+
+    @property
+    def codings(self) -> str:
+        """The content codings that the library can undo."""
+        return ", ".join(self.library.HTTPResponse.CONTENT_DECODERS)
+
+    def _manager(self) -> Any:
+        return self.library.PoolManager(retries=False)
+
+    def _post(self, manager: Any, call: Call) -> Any:
+        return manager.request(
+            "POST",
+            f"{call.url}{call.path}",
+            body=json.dumps(call.body),
+            headers={"authorization": f"Bearer {KEY}", "content-type": "application/json", **call.headers},
+            timeout=call.timeout,
+            preload_content=not call.streamed,
+        )
+
+    def lines(self, call: Call) -> Iterator[str]:
+        """The lines of a stream, as they come."""
+        with self._manager() as manager, self._post(manager, call) as response:
+            for line in response:
+                yield line.decode()
+
+    def read(self, call: Call) -> Seen:
+        """Read the answer to its end."""
+
+        def work(pieces: list[Any]) -> None:
+            with self._manager() as manager:
+                response = self._post(manager, call)
+                pieces.extend(response.stream() if call.streamed else [response.data])
+
+        return _seen(work)
+
+    def leave(self, call: Call, take: int, *, close: bool) -> Seen:
+        """Take some pieces of a stream, then close it, or forget it."""
+
+        def work(pieces: list[Any]) -> None:
+            with self._manager() as manager:
+                response = self._post(manager, call)
+                chunks = response.stream(64)
+                for _ in range(take):
+                    pieces.append(next(chunks))
+                if close:
+                    response.close()
+                else:
+                    del chunks, response
+                    gc.collect()
+
+        return _seen(work)
+
+
 ALL = [
     Raw("httpx"),
     AsyncRaw("httpx"),
@@ -360,6 +550,10 @@ ALL = [
     AsyncOpenAI(),
     AiohttpOpenAI(),
     Aiohttp(),
+    Requests("requests"),
+    Requests("niquests"),
+    AsyncNiquests(),
+    Urllib3(),
 ]
 DRIVERS = [driver for driver in ALL if all(importlib.util.find_spec(module) for module in driver.needs)]
 """The drivers whose libraries are installed."""

@@ -8,13 +8,16 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def replaying(*pieces: bytes, gap_s: float = 0.0, connections: int = 64) -> Iterator[str]:
-    """Serve ``pieces`` (a whole HTTP answer, head included) to every request, then close; gives the URL."""
+def replaying(*pieces: bytes, gap_s: float = 0.0, connections: int = 64, first: Sequence[bytes] = ()) -> Iterator[str]:
+    """Serve ``pieces`` (a whole HTTP answer, head included) to every request, then close; gives the URL.
+
+    ``first`` is another answer, to the first request.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(10)
 
     def serve() -> None:
-        for _ in range(connections):
+        for number in range(connections):
             try:
                 connection, _peer = listener.accept()
             except OSError:
@@ -22,7 +25,7 @@ def replaying(*pieces: bytes, gap_s: float = 0.0, connections: int = 64) -> Iter
             with connection, suppress(OSError):
                 connection.settimeout(5)
                 _read_request(connection)
-                for piece in pieces:
+                for piece in first if first and number == 0 else pieces:
                     connection.sendall(piece)
                     time.sleep(gap_s)
 

@@ -222,7 +222,7 @@ def test_a_body_that_the_server_cuts_is_an_interrupted_one(
 ) -> None:
     """The same for an answer that is not streamed."""
     seen = driver.read(make(endpoint, trouble="cut"))
-    assert seen.error is not None
+    assert (seen.error is not None) is getattr(driver, "notices_cuts", True)
     assert observed.attributes()["error.type"] == "stream_interrupted"
     assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
 
@@ -357,14 +357,10 @@ def _codings_of(driver: Any) -> str:
         return str(driver.codings)
     if driver.name == "openai-aiohttp":
         return "gzip, deflate"
-    module = driver.module if hasattr(driver, "module") else None
-    if module is None:
-        try:
-            import httpx2 as library
-        except ImportError:
-            import httpx as library  # type: ignore[no-redef]
-    else:
-        library = driver.library
+    try:
+        import httpx2 as library
+    except ImportError:
+        import httpx as library  # type: ignore[no-redef]
     with library.Client() as client:
         return str(client.headers["accept-encoding"])
 
@@ -398,15 +394,15 @@ def test_the_span_ends_with_the_terminal_event_not_with_the_connection(
     driver: Any, endpoint: str, make: Any, observed: Telemetry
 ) -> None:
     """What an application does after the stream's last event is none of the span's time."""
-    if driver.name.startswith("openai"):
+    if not hasattr(driver, "lines"):
         pytest.skip("the SDK closes a stream by itself")
     ended: list[bool] = []
-    call = make(endpoint, streamed=True)
-    with driver._client(call) as client, client.stream("POST", call.path, json=call.body) as response:
-        for line in response.iter_lines():
-            if any(mark in line for mark in ("[DONE]", '"response.completed"', '"message_stop"')):
-                ended.append(bool(observed.spans))
-                time.sleep(0.05)
-                break
+    lines = driver.lines(make(endpoint, streamed=True))
+    for line in lines:
+        if any(mark in line for mark in ("[DONE]", '"response.completed"', '"message_stop"')):
+            ended.append(bool(observed.spans))
+            time.sleep(0.05)
+            break
+    lines.close()
     assert ended == [True]
     assert len(observed.spans) == 1

@@ -41,6 +41,8 @@ class Failures(NamedTuple):
     """The connection failed: in mid-body, the answer was cut."""
     decoding: str
     """The qualified name of what is raised where the content coding of a body is damaged."""
+    no_timeout: tuple[type[BaseException], ...] = ()
+    """Those that derive from a timeout and are none."""
 
 
 StatusOf: TypeAlias = Callable[[BaseException], "str | None"]
@@ -112,7 +114,7 @@ class Overheard:
 class Observed:
     """One request on its way. Ends exactly once, whichever ending is told first, from whichever thread."""
 
-    __slots__ = ("__weakref__", "_body", "_clock", "_course", "_failures", "_inquiry", "_open", "_tokens",
+    __slots__ = ("__weakref__", "_body", "_clock", "_course", "_failures", "_held", "_inquiry", "_open", "_tokens",
                  "uneventful")  # fmt: skip
 
     def __init__(
@@ -133,6 +135,7 @@ class Observed:
         self._open = [recording]  # taken out by whoever ends the call: list.pop is atomic
         self._body = body
         """The request's body while it is being sent: on lower layers it is the same."""
+        self._held = False
         self._tokens: _Tokens | None = (sending.set(self), context.attach(recording.within))
 
     def encloses(self, body: bytes | None) -> bool:
@@ -153,6 +156,20 @@ class Observed:
         self._tokens = (sending.set(self), tokens[1])
         return True
 
+    def hold(self) -> None:
+        """Keep the span current until ``let_go``, whatever the call is told meanwhile.
+
+        For who begins the call above others' wrappers and is told of headers beneath them: each must put back the
+        context that it found, the innermost first.
+        """
+        self._held = True
+
+    @guarded
+    def let_go(self) -> None:
+        """The wrappers in between are left."""
+        self._held = False
+        self._sent()
+
     @guarded
     def failed(self, error: BaseException) -> None:
         """Sending or receiving raised ``error``, which the adapter raises on."""
@@ -163,7 +180,7 @@ class Observed:
         moment = self._clock()
         if not isinstance(error, Exception):
             self._end(Ending.ABANDONED, moment)  # cancelled: the caller's own wish
-        elif isinstance(error, self._failures.timeout):
+        elif isinstance(error, self._failures.timeout) and not isinstance(error, self._failures.no_timeout):
             self._end(Ending.FAILED, moment, names.TIMEOUT)
         elif self._course.in_body and isinstance(error, self._failures.transport):
             self._end(Ending.FAILED, moment, names.STREAM_INTERRUPTED)
@@ -205,6 +222,8 @@ class Observed:
             done.wait(_PATIENCE_OF_A_LOOP_S if _in_event_loop() else _PATIENCE_S)
 
     def _sent(self) -> None:
+        if self._held:
+            return
         tokens, self._tokens = self._tokens, None
         self._body = None
         if tokens is not None:

@@ -73,11 +73,14 @@ class Observer:
         body: bytes | None,
         carrier: MutableMapping[str, str],
         failures: Failures,
+        beneath: bool = False,
     ) -> "ObservedCall | None":
         """Begin to observe a request that is about to be sent, or return ``None`` if it is not ours.
 
         The span is current from here until the call is told of headers or of a failure. ``headers`` are the request's
-        as sent, ``body`` its body where that is known, ``carrier`` takes the trace context.
+        as sent, ``body`` its body where that is known, ``carrier`` takes the trace context. ``beneath`` says that this
+        very request is in the hands of another instrumentation, which suppresses those beneath its own: of HTTP, which
+        we are not.
         """
         dialect = dialect_of(method, path)
         if dialect is None or not self.hosts.speaks(host, port):
@@ -86,7 +89,8 @@ class Observer:
         if enclosing is not None and enclosing.encloses(body):
             return None
         current = context.get_current()
-        if current and not is_http_instrumentation_enabled() and not is_suppressed_by_peer(current):
+        is_enabled = is_instrumentation_enabled if beneath else is_http_instrumentation_enabled
+        if current and not is_enabled() and not is_suppressed_by_peer(current):
             return None  # an empty context, which is the most frequent one, suppresses nothing
         try:
             request, fingerprint = read_request(dialect, host, port, headers, body, self._fingerprinter)

@@ -9,6 +9,9 @@ _instruments_any: tuple[str, ...] = (
     "httpx >= 0.25.2",
     "httpx2 >= 2.0",
     "aiohttp >= 3.9",
+    "niquests >= 3.15",
+    "requests >= 2.28",
+    "urllib3 >= 1.26.18",
     "xai-sdk >= 1.4",
 )
 _supports_metrics = True

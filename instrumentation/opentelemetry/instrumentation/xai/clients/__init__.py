@@ -28,6 +28,9 @@ _ADAPTERS = {
     "httpx": "httpx",
     "httpx2": "httpx",
     "aiohttp": "aiohttp",
+    "niquests": "niquests",
+    "requests": "requests",
+    "urllib3": "urllib3",
     "xai_sdk": "xai_sdk",
 }
 

@@ -25,7 +25,7 @@ from ..stream_usage import Hiding
 from ..tap import AsyncTap, tap
 from . import CurrentObserver
 from .httpx_usage import Stead
-from .patching import together, wrap
+from .patching import together, wrap_each
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _NEEDED = (
@@ -53,8 +53,7 @@ def patch(module: ModuleType, current: CurrentObserver) -> Callable[[], None]:
     if not all(hasattr(module, name) for name in _NEEDED):
         return together([])
     library = _Library(module, current)
-    arounds = (library.around_send, library.around_async_send)
-    return together([wrap(owner, name, around) for (owner, name), around in zip(methods(module), arounds, strict=True)])
+    return wrap_each(methods(module), library.around_send, library.around_async_send)
 
 
 class _Library:

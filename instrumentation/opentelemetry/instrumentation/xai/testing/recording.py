@@ -116,6 +116,7 @@ class _Witness(Observer):
         body: bytes | None,
         carrier: MutableMapping[str, str],
         failures: Failures,
+        beneath: bool = False,
     ) -> ObservedCall | None:
         """Watch a request with its body written anew, as predictions have it."""
         try:
@@ -123,7 +124,7 @@ class _Witness(Observer):
         except ValueError:
             read = None
         content = body if read is None else read.written()
-        call = super().watch(method, host, port, path, headers, content, carrier, failures)
+        call = super().watch(method, host, port, path, headers, content, carrier, failures, beneath)
         if call is not None:
             inquiry = call._inquiry  # noqa: SLF001  the two are one thing
             assert inquiry is not None
@@ -172,16 +173,17 @@ class _Both:
         body: bytes | None,
         carrier: MutableMapping[str, str],
         failures: Failures,
+        beneath: bool = False,
     ) -> "ObservedCall | _BothCalls | None":
         """Let both watch; what the application's leaves alone, as a lower layer of a call, the witness does too."""
         request = (method, host, port, path, list(headers), body)
         hosts = self._observer.hosts
         if not (hosts[host] and hosts.speaks(host, port)):
-            return self._witness.watch(*request, carrier, failures)
-        call = self._observer.watch(*request, carrier, failures)
+            return self._witness.watch(*request, carrier, failures, beneath)
+        call = self._observer.watch(*request, carrier, failures, beneath)
         if call is None:
             return None
-        witnessed = Context().run(self._witness.watch, *request, {}, failures)
+        witnessed = Context().run(self._witness.watch, *request, {}, failures, beneath)
         return call if witnessed is None else _BothCalls(call, witnessed)
 
     @guarded
@@ -275,6 +277,14 @@ class _BothCalls:
     def ask(self) -> bytes | None:
         """Ask if the application's does: the witness needs no usage."""
         return self._call.ask()
+
+    def hold(self) -> None:
+        """Tell the one that has a span."""
+        self._call.hold()
+
+    def let_go(self) -> None:
+        """Tell the one that has a span."""
+        self._call.let_go()
 
     def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell both."""

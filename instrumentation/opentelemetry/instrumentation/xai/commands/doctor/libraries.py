@@ -20,7 +20,7 @@ from .installation import version_of
 REQUIREMENTS = {line.partition(" ")[0].replace("-", "_"): line for line in _instruments_any}
 """What each client library must be, as the package's metadata says, by its module."""
 
-_NOT_OBSERVED = ("requests",)
+_NOT_OBSERVED = ("curl-cffi", "httplib2", "pycurl")
 _SDKS = ("openai", "anthropic")
 _OTHERS = (
     # name, distribution, calls during which its span is not current (the README's list, by tests/others)
