@@ -11,6 +11,7 @@ In urllib3-future the bottom is one method, and there is a class whose methods a
 import io
 import weakref
 from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -93,9 +94,9 @@ def _passed(call: Listener, data: Any) -> None:
 
 @guarded
 def _settled(body: Any) -> None:
-    """Reading went well: was that the end? Not to be asked of ``isclosed``, which closes the files of some mocks."""
+    """Reading went well: was that the end? The files of mocks are not asked all that a real one may be."""
     file = body._fp  # noqa: SLF001
-    if file is None or getattr(file, "closed", False) or getattr(file, "fp", file) is None:
+    if file is None or (file.isclosed() if isinstance(file, HTTPResponse) else getattr(file, "closed", False)):
         body.__dict__[_CALL].finished()
 
 
