@@ -55,7 +55,7 @@ class Exchange(Course):
 
     def __init__(self, request: Request, dialect: Dialect, issued: int, decoding_error: str = DAMAGED) -> None:
         """``decoding_error`` is what the client library raises for a body whose content coding is damaged."""
-        super().__init__(request, issued)
+        Course.__init__(self, request, issued)  # super() costs more
         self._decoding_error = decoding_error
         self._dialect = dialect
         self._coding: bytes | None = None

@@ -269,20 +269,23 @@ class ObservedCall(Observed):
         inquiry: Inquiry | None = None,
         question: Question | None = None,
     ) -> None:
-        super().__init__(exchange, recording, clock, failures, body, inquiry)
+        Observed.__init__(self, exchange, recording, clock, failures, body, inquiry)  # super() costs more
         self._exchange = exchange
         self._question = question
         self.hiding: Hiding | None = None
         """What hides from the application what it did not ask for; known once the headers have come."""
 
-    @guarded
     def ask(self) -> bytes | None:
         """The body to send instead of the application's, that usage be reported; ``None`` if its own is to be sent.
 
         It is sent with its own length and ``Accept-Encoding: identity``. What the application can see of its request
         stays as it was.
         """
-        body = None if self._question is None else self._question.put()
+        return None if self._question is None else self._ask(self._question)
+
+    @guarded
+    def _ask(self, question: Question) -> bytes | None:
+        body = question.put()
         if body is not None:
             self._body = body
         return body

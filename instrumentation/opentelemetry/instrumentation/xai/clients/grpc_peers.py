@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from .. import conventions as names
 from ..guard import guarded
 from ..limits import LONGEST_NAME
@@ -124,7 +126,7 @@ class Peers:
                 return None
             peer = self.of(stub, next(name for name in vars(stub)))
             own = copy.copy(stub)
-            self._of[own] = peer._replace(carried=peer.carried._replace(label=label[:LONGEST_NAME]))
+            self._of[own] = peer._replace(carried=structs.replace(peer.carried, label=label[:LONGEST_NAME]))
             return own
 
         def around(original: Any) -> Any:

@@ -12,6 +12,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from msgspec import structs
+
 from ..guard import fault
 from ..observer import Failures, Observer
 from ..wire.grpc_chat import METHODS, GrpcMethod
@@ -111,7 +113,7 @@ class _Service:
             return None
         own = identity_in(metadata_of(args, kwargs))
         if own is not None:
-            carried = carried._replace(identity=own, is_known=True)
+            carried = structs.replace(carried, identity=own, is_known=True)
         carrier: dict[str, str] = {}
         call = observer.watch_messages(method, host, port, carried, message, carrier, _FAILURES, status_of)
         if call is None:

@@ -24,6 +24,7 @@ from .counters import Counters, Increment
 from .covering import Covering, covering
 from .destination import Destination
 from .instruments import Instruments
+from .peers import NO_METRICS
 from .spans import CallSpan, CoveringSpan, NoSpan, OwnSpan
 
 _logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Recorder:
         observation: Observation,
         verdict: CacheVerdict | None,
         within: Context,
-        elsewhere: frozenset[str] = frozenset(),
+        elsewhere: frozenset[str] = NO_METRICS,
     ) -> None:
         """Record the metrics of an exchange in the context of its span, but those that are recorded elsewhere."""
         instruments, sets = self._destination.instruments(), self._sets.of(observation, within)
@@ -117,16 +118,15 @@ class Recording:
     def finish(self, observation: Observation | None, verdict: CacheVerdict | None = None) -> None:
         """Record the metrics and finish the span, or the span alone where there is no observation. Called once."""
         covered_by = self._covered_by
-        is_failure = observation is None or observation.ending.is_failure
         try:
             if observation is not None:
-                elsewhere = frozenset() if covered_by is None else covered_by.recorded(observation)
+                elsewhere = NO_METRICS if covered_by is None else covered_by.recorded(observation)
                 self._recorder.record(observation, verdict, self.within, elsewhere)
         finally:
             try:
                 self._span.finish(observation, verdict)
             finally:
-                if covered_by is not None and is_failure:
+                if covered_by is not None and (observation is None or observation.ending.is_failure):
                     covered_by.released()
 
 

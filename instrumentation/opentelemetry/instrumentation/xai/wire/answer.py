@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import Struct
+
 from ..limits import LONGEST_NAME
 from ..observation import Usage
 from .fingerprint import digest_of_text, marks_of
@@ -10,49 +12,31 @@ _MOST_CHOICES = 64
 _MOST_MARKS = 64
 
 
-class Answer:
-    """The running account of one answer, streamed or not."""
+class Answer(Struct):
+    """The running account of one answer, streamed or not. A struct, since one is made for each call."""
 
-    __slots__ = (
-        "answered",
-        "conversation_id",
-        "counts",
-        "error",
-        "finish_reasons",
-        "id",
-        "marks",
-        "model",
-        "news",
-        "reasoned",
-        "returned_reasoning",
-        "terminal",
-        "text",
-        "usage",
-    )
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.model: str | None = None
-        self.conversation_id: str | None = None
-        self.finish_reasons: dict[int, str | None] = {}
-        self.usage: Usage | None = None
-        self.marks: list[int] = []
-        """By what the answer will be known when it is sent back."""
-        self.returned_reasoning = False
-        """Whether reasoning came that a next request can send back."""
-        self.counts: dict[str, Any] = {}
-        """Usage as sent so far, where it comes in parts."""
-        self.error = False
-        self.terminal = False
-        """A terminal event came: nothing that follows belongs to the answer."""
-        self.reasoned = False
-        """A non-empty reasoning token came."""
-        self.answered = False
-        """A non-empty answer or tool-call token came."""
-        self.news = False
-        """The last event told something beside more text. Unset by the reader before the next."""
-        self.text = False
-        """The last event carried a non-empty token. Unset by the reader before the next."""
+    id: str | None = None
+    model: str | None = None
+    conversation_id: str | None = None
+    finish_reasons: dict[int, str | None] = {}
+    usage: Usage | None = None
+    marks: list[int] = []
+    """By what the answer will be known when it is sent back."""
+    returned_reasoning: bool = False
+    """Whether reasoning came that a next request can send back."""
+    counts: dict[str, Any] = {}
+    """Usage as sent so far, where it comes in parts."""
+    error: bool = False
+    terminal: bool = False
+    """A terminal event came: nothing that follows belongs to the answer."""
+    reasoned: bool = False
+    """A non-empty reasoning token came."""
+    answered: bool = False
+    """A non-empty answer or tool-call token came."""
+    news: bool = False
+    """The last event told something beside more text. Unset by the reader before the next."""
+    text: bool = False
+    """The last event carried a non-empty token. Unset by the reader before the next."""
 
     @property
     def unfinished(self) -> bool:

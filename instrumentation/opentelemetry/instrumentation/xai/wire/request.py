@@ -6,7 +6,8 @@ noted here.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from .. import conventions as names
 from ..limits import LONGEST_NAME
@@ -25,7 +26,7 @@ _UNSEEN = "unseen"  # a route that is no id of anybody's, and the same for all t
 _SIZES = frozenset(map(len, (_CONVERSATION, _RETRIES, *_CREDENTIALS)))
 
 
-class Carried(NamedTuple):
+class Carried(Struct, frozen=True, gc=False):
     """What a request carries beside its body."""
 
     identity: str | None
@@ -59,9 +60,8 @@ def read_request(
                 retries = value
             elif lowered in _CREDENTIALS and fingerprinter is not None:
                 credentials = value
-    carried = Carried(
-        header_id, names.SOURCE_HEADER, credentials, resend_count=int(retries[:9]) if retries.isdigit() else 0
-    )
+    resend_count = int(retries[:9]) if retries and retries.isdigit() else 0
+    carried = Carried(header_id, names.SOURCE_HEADER, credentials, True, None, resend_count)
     return facts_of(dialect, host, port, carried, read_request_body(body or b""), fingerprinter)
 
 
