@@ -8,7 +8,7 @@ event loop runs.
 import _thread
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -26,6 +26,7 @@ from .message_exchange import MessageExchange
 from .observation import Ending
 from .stream_usage import Hiding, Question
 from .telemetry.recorder import Recording
+from .wire.headers import Headers, joined_by_name
 from .wire.repetition import Form
 
 _PATIENCE_S = 0.05
@@ -291,10 +292,10 @@ class ObservedCall(Observed):
         return body
 
     @guarded
-    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    def headers_received(self, status_code: int, headers: Headers) -> bool:
         """The answer's headers came; says whether a stream of events follows, whose bytes' moments matter."""
         self._sent()
-        exchange, lowered = self._exchange, _lowered(headers)
+        exchange, lowered = self._exchange, joined_by_name(headers)
         exchange.headers_received(status_code, lowered)
         if self._question is not None:
             self.hiding = self._question.answered(status_code, lowered, may_stream=exchange.may_stream)
@@ -401,12 +402,3 @@ def _in_event_loop() -> bool:
 def qualified_name(kind: type) -> str:
     """The name of an exception's class as ``error.type`` has it."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _lowered(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by their names in lower case; of several of one name, all values in a row."""
-    lowered: dict[bytes, bytes] = {}
-    for name, value in headers:
-        key = name.lower()
-        lowered[key] = value if key not in lowered else lowered[key] + b", " + value
-    return lowered

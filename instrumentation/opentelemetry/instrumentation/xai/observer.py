@@ -18,7 +18,7 @@ the application did not ask for. Taps hide it by themselves. Whoever has no tap,
 """
 
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -38,6 +38,7 @@ from .telemetry.covering import is_suppressed_by_peer
 from .telemetry.recorder import Recorder, Recording
 from .wire.fingerprint import Fingerprint, Fingerprinter
 from .wire.grpc_chat import GrpcMethod
+from .wire.headers import Headers
 from .wire.request import Carried, facts_of, read_request
 from .wire.routes import Hosts, dialect_of
 
@@ -69,7 +70,7 @@ class Observer:
         host: str,
         port: int,
         path: str,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Headers,
         body: bytes | None,
         carrier: MutableMapping[str, str],
         failures: Failures,

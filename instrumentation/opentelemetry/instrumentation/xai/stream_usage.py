@@ -14,12 +14,13 @@ A request with a digest or signature of its body is left alone.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import TypeAlias
 
 from .guard import fault
 from .observation import Request
+from .wire.headers import Headers
 from .wire.usage_event import UsageEvents
 from .wire.usage_request import asking_for_usage
 
@@ -47,7 +48,7 @@ class Questions:
     def __init__(self) -> None:
         self._attitudes: dict[_Server, _Attitude] = {}
 
-    def of(self, request: Request, headers: Iterable[tuple[bytes, bytes]], body: bytes | None) -> "Question | None":
+    def of(self, request: Request, headers: Headers, body: bytes | None) -> "Question | None":
         """The question of a request; ``None`` where there is none."""
         if not (request.usage_unasked and body) or any(name.lower() in _SEALS for name, _ in headers):
             return None

@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import io
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine
 from types import ModuleType
 from typing import Any
 
@@ -165,7 +165,7 @@ class _Library:
     def _arrived(self, call: ObservedCall, response: Any, *, decompressed: bool) -> None:
         """The headers are here: see to it that the body will be seen."""
         try:
-            headers: Iterable[tuple[bytes, bytes]] = response.raw_headers
+            headers: Collection[tuple[bytes, bytes]] = response.raw_headers
             if decompressed:
                 headers = [
                     (name, value)

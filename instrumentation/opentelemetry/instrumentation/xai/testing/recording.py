@@ -4,7 +4,7 @@ The same observer that makes telemetry watches, with a ledger that takes every a
 that records nothing. Where the instrumentation is on as well, both watch, and neither sees the other.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from ..stability.trial import TrialLedger
 from ..stream_usage import Hiding
 from ..telemetry.recorder import Recorder
 from ..wire.grpc_chat import GrpcMethod
+from ..wire.headers import Headers
 from ..wire.repetition import Form
 from ..wire.request import Carried
 from .report import report
@@ -112,7 +113,7 @@ class _Witness(Observer):
         host: str,
         port: int,
         path: str,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Headers,
         body: bytes | None,
         carrier: MutableMapping[str, str],
         failures: Failures,
@@ -169,7 +170,7 @@ class _Both:
         host: str,
         port: int,
         path: str,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Headers,
         body: bytes | None,
         carrier: MutableMapping[str, str],
         failures: Failures,
@@ -286,7 +287,7 @@ class _BothCalls:
         """Tell the one that has a span."""
         self._call.let_go()
 
-    def headers_received(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    def headers_received(self, status_code: int, headers: Headers) -> bool:
         """Tell both."""
         headers = list(headers)
         self._witnessed.headers_received(status_code, headers)

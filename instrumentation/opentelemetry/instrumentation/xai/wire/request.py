@@ -5,8 +5,6 @@ The conversation id has two carriers, the header ``x-grok-conv-id`` (over gRPC: 
 noted here.
 """
 
-from collections.abc import Iterable
-
 from msgspec import Struct
 
 from .. import conventions as names
@@ -14,16 +12,15 @@ from ..limits import LONGEST_NAME
 from ..observation import Request
 from .dialect import Dialect, Operation
 from .fingerprint import Fingerprint, Fingerprinter
+from .headers import Headers, last_by_name
 from .prompt import entries_of, survey
 from .request_body import RequestBody, parameters_of, read_request_body
 from .usage_request import asks_for_usage
 
 _CONVERSATION = b"x-grok-conv-id"
 _RETRIES = b"x-stainless-retry-count"  # the openai and anthropic SDKs say "0", "1", ...
-_CREDENTIALS = (b"authorization", b"x-api-key")
+_AUTHORIZATION, _API_KEY = b"authorization", b"x-api-key"
 _UNSEEN = "unseen"  # a route that is no id of anybody's, and the same for all that we have not seen
-# cheaper to compare than names, of which there are twenty
-_SIZES = frozenset(map(len, (_CONVERSATION, _RETRIES, *_CREDENTIALS)))
 
 
 class Carried(Struct, frozen=True, gc=False):
@@ -45,23 +42,21 @@ def read_request(
     dialect: Dialect,
     host: str,
     port: int,
-    headers: Iterable[tuple[bytes, bytes]],
+    headers: Headers,
     body: bytes | None,
     fingerprinter: Fingerprinter | None = None,
 ) -> tuple[Request, Fingerprint | None]:
     """The facts of a request, and its fingerprint if there is somebody to make one and a body to make it of."""
-    header_id, retries, credentials = None, b"", b""
-    for name, value in headers:
-        if len(name) in _SIZES:
-            lowered = name.lower()
-            if lowered == _CONVERSATION:
-                header_id = value.decode("utf-8", "replace")[:LONGEST_NAME] or None
-            elif lowered == _RETRIES:
-                retries = value
-            elif lowered in _CREDENTIALS and fingerprinter is not None:
-                credentials = value
-    resend_count = int(retries[:9]) if retries and retries.isdigit() else 0
-    carried = Carried(header_id, names.SOURCE_HEADER, credentials, True, None, resend_count)
+    header = last_by_name(headers).get
+    identity, retries = header(_CONVERSATION), header(_RETRIES)
+    carried = Carried(
+        (identity.decode("utf-8", "replace")[:LONGEST_NAME] or None) if identity else None,
+        names.SOURCE_HEADER,
+        header(_AUTHORIZATION) or header(_API_KEY) or b"",
+        True,
+        None,
+        int(retries[:9]) if retries and retries.isdigit() else 0,
+    )
     return facts_of(dialect, host, port, carried, read_request_body(body or b""), fingerprinter)
 
 
