@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PACKAGES := instrumentation examples dashboards/source dashboards/simulation tests noxfile.py bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stack dashboards simulate test test-victoria-metrics check format lint types imports test-matrix bench clean
+.PHONY: help demo stack dashboards simulate test test-victoria-metrics check format lint types imports test-matrix test-clients bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -66,6 +66,11 @@ imports: $(VENV)/.developed ## no file imports from a floor above its own
 
 test-matrix: $(VENV)/.developed ## the suite on oldest and newest clients, on every Python that is installed
 	@$(BIN)/nox --non-interactive --error-on-external-run
+
+test-clients: $(VENV)/.developed ## the SDKs, unmodified, in environments of their own; renews the README's table of clients
+	@rm -f .nox/clients.json
+	@$(BIN)/nox --non-interactive --error-on-external-run --tags clients; status=$$?; \
+	  if [ -f .nox/clients.json ]; then $(BIN)/python tests/sdks/table.py .nox/clients.json; fi; exit $$status
 
 bench: $(VENV)/.developed ## what a call, a chunk and an import cost
 	@$(BIN)/python -m bench

@@ -105,3 +105,46 @@ PEERS = {
 def others(session: nox.Session, peer: str) -> None:
     """Beside each other instrumentation: one span for a call, and each metric once."""
     _test(session, *PEERS[peer], tests=("tests/others",))
+
+
+# The SDKs, unmodified: what cannot be installed together stands apart. They run on the interpreter that runs nox.
+RAW = ("httpx", "httpx2", "requests", "urllib3", "aiohttp")
+SDKS = (
+    "anthropic",
+    "langchain-xai",
+    "litellm",
+    "openai-agents",
+    "openai[aiohttp]>=3",
+    "pydantic-ai-slim[openai,xai]",
+    "xai-sdk",
+)
+# llama-index wants openai < 3, instructor a jiter that openai 3 is too new for; niquests replaces urllib3 by its own.
+SDKS_OF_OPENAI_2 = (
+    "instructor[xai]",
+    "langchain-xai",
+    "llama-index-llms-openai-like",
+    "niquests",
+    "openai[aiohttp]==2.54.0",
+)
+
+
+def _clients(session: nox.Session, *clients: str) -> None:
+    table = ("--client-table", ".nox/clients.json")
+    _test(session, *clients, "genai-prices", tests=("tests/sdks", "--numprocesses=2", *table))
+    if session.posargs:
+        return
+    # The client libraries themselves: the contract suite says how they fare.
+    contract = ("tests/clients/test_contract.py", "-k", "not openai", "--numprocesses=2", *table)
+    session.run("python", "-m", "pytest", "--quiet", *contract)
+
+
+@nox.session(tags=["clients"], default=False)
+def sdks(session: nox.Session) -> None:
+    """The newest SDKs, on openai 3 where they use it."""
+    _clients(session, *RAW, *SDKS)
+
+
+@nox.session(tags=["clients"], default=False)
+def sdks_openai_2(session: nox.Session) -> None:
+    """SDKs on openai 2.54, which rides on httpx; and whatever lives on urllib3-future."""
+    _clients(session, *SDKS_OF_OPENAI_2)

@@ -15,6 +15,8 @@ from opentelemetry.instrumentation.xai import XAIInstrumentor, guard, notices
 from opentelemetry.instrumentation.xai import observed as observed_module
 from opentelemetry.instrumentation.xai.telemetry import bounded
 
+pytest_plugins = ["sdks.results"]
+
 
 @pytest.fixture(autouse=True)
 def _loud_faults(monkeypatch: pytest.MonkeyPatch) -> None:

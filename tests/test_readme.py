@@ -1,6 +1,7 @@
 """The README tells the truth: its tables match the code, its files exist, its commands are targets."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from opentelemetry.instrumentation.xai import conventions
 from opentelemetry.instrumentation.xai.settings import PREFIX, Settings
 from others.peers import PEERS
+from sdks.table import RESULTS, render
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -65,6 +67,13 @@ def test_every_setting_is_in_the_table() -> None:
     """Keyword and variable of each setting."""
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", table("settings"), re.MULTILINE)
     assert sorted(rows) == sorted((field.name, PREFIX + field.name.upper()) for field in dataclasses.fields(Settings))
+
+
+def test_the_table_of_clients_is_what_the_tests_found() -> None:
+    """What `make test-clients` has found last, and nothing that failed."""
+    results = json.loads(RESULTS.read_text())
+    assert table("clients") == render(results)
+    assert {outcome for cells in results.values() for outcome in cells.values()} == {"passed"}
 
 
 def test_links_lead_somewhere() -> None:

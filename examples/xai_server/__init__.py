@@ -19,12 +19,14 @@ cached tokens the way xAI has been seen to. Where to look:
 
 from xai_server.app import XAIServer, create_app
 from xai_server.arrivals import RecordedRequest
+from xai_server.generation import RecordedAnswer
 from xai_server.prices import cost_in_usd_ticks
 from xai_server.running import RunningServer, running
 from xai_server.settings import ServerSettings
 from xai_server.trouble import Trouble, TroubleError, parse_trouble
 
 __all__ = [
+    "RecordedAnswer",
     "RecordedRequest",
     "RunningServer",
     "ServerSettings",

@@ -34,7 +34,7 @@ from xai_server.arrivals import (
 )
 from xai_server.delivery import Pace
 from xai_server.errors import ApiError
-from xai_server.generation import Generation, new_id
+from xai_server.generation import Generation, RecordedAnswer, new_id
 from xai_server.prefix_cache import Cluster
 from xai_server.prompt import JSON, Prompt, chat_prompt, messages_prompt, responses_prompt, tokens_of
 from xai_server.replies import Work, failure, forced, not_ready, stream, success, whole
@@ -48,6 +48,7 @@ class XAIServer:
     def __init__(self, settings: ServerSettings | None = None) -> None:
         self.settings = settings or ServerSettings()
         self.requests: list[RecordedRequest] = []
+        self.answers: list[RecordedAnswer] = []
         self.cluster = Cluster(self.settings)
         self._stored: OrderedDict[str, tuple[JSON, tuple[str, ...]]] = OrderedDict()
         self._deferred: OrderedDict[str, tuple[bool, JSON]] = OrderedDict()
@@ -93,12 +94,16 @@ class XAIServer:
         if early is not None:
             await early(scope, receive, send)
             return
-        scope["xai.call"] = Call(arrived, headers, body, trouble)
+        scope["xai.call"] = Call(scope["path"], arrived, headers, body, trouble)
         await self._router(scope, receive, send)
 
     def _record(self, request: RecordedRequest) -> None:
         self.requests.append(request)
         del self.requests[: -self.settings.recorded_requests]
+
+    def _record_answer(self, answer: RecordedAnswer) -> None:
+        self.answers.append(answer)
+        del self.answers[: -self.settings.recorded_requests]
 
     # Generations
 
@@ -184,6 +189,9 @@ class XAIServer:
         cached = self.cluster.cached_tokens(cache, model, tokens)
         answer = make_answer(prompt, model, body.get("tools"), limit, settings, call.trouble)
         generation = Generation(model, prompt, answer, len(tokens), cached, call.trouble, choices)
+        asked = call.path != "/v1/chat/completions" or chat_completions.includes_usage(body)
+        usage_sent = call.trouble.usage == "every_chunk" or (asked and call.trouble.usage is None)
+        self._record_answer(RecordedAnswer(call.path, conversation, generation, usage_sent))
         prefill_s = (len(tokens) - cached) / 1000 * settings.prefill_s_per_1k_tokens
 
         def remember() -> None:

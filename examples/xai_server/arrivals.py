@@ -42,6 +42,7 @@ class RecordedRequest:
 class Call:
     """A request that was let in, with the switches in force for it."""
 
+    path: str
     arrived: float
     headers: Headers
     body: bytes

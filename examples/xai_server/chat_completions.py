@@ -65,11 +65,15 @@ def completion(generation: Generation, request: JSON) -> JSON:
     }
 
 
+def includes_usage(request: JSON) -> bool:
+    """Tell whether the answer is to state its usage; a stream does only when asked."""
+    options = request.get("stream_options")
+    return not request.get("stream") or (isinstance(options, dict) and bool(options.get("include_usage")))
+
+
 def chunks(generation: Generation, request: JSON) -> Iterator[Event]:
     """Make the stream: one empty chunk, reasoning, answer, finish reason, usage if asked for."""
     answer = generation.answer
-    options = request.get("stream_options")
-    include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
     moment, visible, reasoning = Moment.EMPTY, 0, 0
 
     def chunk(delta: JSON, finish_reason: str | None = None) -> Iterator[Event]:
@@ -102,7 +106,7 @@ def chunks(generation: Generation, request: JSON) -> Iterator[Event]:
         yield from chunk({"tool_calls": calls})
     moment = Moment.OTHER
     yield from chunk({}, _finish_reason(generation))
-    if include_usage and generation.trouble.usage != "none":
+    if includes_usage(request) and generation.trouble.usage != "none":
         yield Event({**_chunk(generation, [], request), **usage_field(usage(generation), generation.trouble)})
     yield Event(DONE)
 

@@ -54,6 +54,16 @@ class Generation:
         return cost_in_usd_ticks(self.model, self.input_tokens, self.cached_tokens, output)
 
 
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """An answer as it was given: where, in which conversation, and whether usage was to go with it."""
+
+    path: str
+    conversation: str
+    generation: Generation
+    usage_sent: bool
+
+
 def usage_field(usage: JSON, trouble: Trouble) -> JSON:
     """Make the `usage` field of an object, or whatever is to stand in its place."""
     if trouble.usage == "none":

@@ -13,6 +13,7 @@ import uvicorn
 
 from xai_server.app import XAIServer, create_app
 from xai_server.arrivals import RecordedRequest
+from xai_server.generation import RecordedAnswer
 from xai_server.settings import ServerSettings
 
 _PATIENCE_S = 10
@@ -29,6 +30,11 @@ class RunningServer:
     def requests(self) -> list[RecordedRequest]:
         """Give what has arrived so far, oldest first; the list may be cleared."""
         return self.app.requests
+
+    @property
+    def answers(self) -> list[RecordedAnswer]:
+        """Give what was answered so far, oldest first; the list may be cleared."""
+        return self.app.answers
 
 
 class _Quick(uvicorn.Server):

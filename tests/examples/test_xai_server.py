@@ -209,6 +209,21 @@ class TestEntrance:
         assert (last.method, last.path, last.headers["x-grok-conv-id"]) == ("POST", CHAT, "c1")
         assert post(fresh, CHAT, body_for(CHAT, LONG)).status_code == 413
 
+    def test_record_of_answers(self, fresh: RunningServer) -> None:
+        """Answers are recorded with what they say: the conversation, the counts, and whether usage was told."""
+        whole = post(fresh, CHAT, body_for(CHAT, LONG), **{"x-grok-conv-id": "c1"}).json()
+        stream(fresh, CHAT)
+        stream(fresh, CHAT, stream_options={"include_usage": True})
+        post(fresh, RESPONSES, body_for(RESPONSES, prompt_cache_key="c2"), "usage=none")
+        assert [(answer.path, answer.conversation, answer.usage_sent) for answer in fresh.answers] == [
+            (CHAT, "c1", True),
+            (CHAT, "", False),
+            (CHAT, "", True),
+            (RESPONSES, "c2", False),
+        ]
+        first = fresh.answers[0].generation
+        assert (whole["id"], whole["usage"]["prompt_tokens"]) == (first.id, first.input_tokens)
+
 
 class TestChat:
     """Chat completions, whole and streamed."""
