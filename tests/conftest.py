@@ -17,6 +17,30 @@ from opentelemetry.instrumentation.xai.telemetry import bounded
 
 pytest_plugins = ["sdks.results"]
 
+TOGETHER = (
+    "alerting/test_alerts.py",
+    "alerting/test_annotations.py",
+    "alerting/test_circumstances.py",
+    "alerting/test_simulation.py",
+    "dashboards/test_live.py",
+    "dashboards/test_victoria_metrics.py",
+    "examples/test_stack.py",
+)
+"""Files whose tests look at one costly run: where several processes share the suite, each of these stays with one."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a test to whichever process is idle, and what belongs together to one, first of all."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(TOGETHER) else nodeid
+
+    return Scheduling(config, log)
+
 
 @pytest.fixture(autouse=True)
 def _loud_faults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,7 @@ def test_counting_when_prices_are_known(loaded: Prices) -> None:
     assert added == [(100 * 10_500, 10 * 10_500, threading.current_thread())]
 
 
+@pytest.mark.timing
 def test_what_was_asked_too_early_is_added_later(slow: threading.Event) -> None:
     """Calls that end while the library is being loaded do not wait, and none of their money is lost."""
     prices, added = Prices(), []

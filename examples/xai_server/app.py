@@ -94,7 +94,7 @@ class XAIServer:
         if early is not None:
             await early(scope, receive, send)
             return
-        scope["xai.call"] = Call(scope["path"], arrived, headers, body, trouble)
+        scope["xai.call"] = Call(arrived, headers, body, trouble, scope["path"])
         await self._router(scope, receive, send)
 
     def _record(self, request: RecordedRequest) -> None:

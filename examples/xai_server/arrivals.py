@@ -42,11 +42,11 @@ class RecordedRequest:
 class Call:
     """A request that was let in, with the switches in force for it."""
 
-    path: str
     arrived: float
     headers: Headers
     body: bytes
     trouble: Trouble
+    path: str = ""
 
 
 def call_of(request: Request) -> Call:

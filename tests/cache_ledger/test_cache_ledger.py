@@ -259,6 +259,7 @@ def test_threads_get_verdicts_of_their_own() -> None:
     assert len(ledger) == 16
 
 
+@pytest.mark.timing
 def test_threads_do_not_slow_each_other_down() -> None:
     """Sixteen threads get through at least half as many calls as one does alone."""
 
@@ -413,6 +414,7 @@ def test_every_export_adds_up_under_load() -> None:
 # --- cost -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_a_long_prompt_costs_less_than_half_of_reading_it() -> None:
     """Fingerprint and look-up of 200 messages of 1.2 kB take at most half the time that ``json.loads`` takes."""
     words = random.Random(3)

@@ -587,6 +587,7 @@ class TestCache:
         assert (cache.known_blocks("m", old), cache.known_blocks("m", new)) == (1, 3)
 
 
+@pytest.mark.timing
 class TestTime:
     """When things happen."""
 

@@ -64,6 +64,28 @@ class Ask:
 
 
 @dataclass
+class Wire:
+    """The server as one cell reaches it: where it is, what came there, and what it answered."""
+
+    url: str
+    grpc: str
+    arrived: list[Any]
+    app: Any
+
+    @property
+    def answers(self) -> list[Any]:
+        """What the server says that it answered."""
+        answers: list[Any] = self.app.answers
+        return answers
+
+    def forget(self) -> None:
+        """Begin anew: nothing is cached, nothing recorded."""
+        self.app.evict()
+        self.arrived.clear()
+        self.answers.clear()
+
+
+@dataclass
 class Seen:
     """What the application saw: the pieces of the answer, and the exception, if there was one."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sdks.cells import Cell, Wire
+
 
 @pytest.fixture(scope="session")
 def xai() -> Iterator[Any]:
@@ -15,6 +17,24 @@ def xai() -> Iterator[Any]:
     settings = xai_server.ServerSettings(block=16, minimum_tokens=0, servers=1)
     with xai_server.running(settings) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def xai_over_grpc(xai: Any) -> Iterator[Any]:
+    """The same server, spoken to over gRPC."""
+    grpc_service = pytest.importorskip("xai_server.grpc_service", exc_type=ImportError)
+    with grpc_service.serving(xai.app) as running:
+        yield running
+
+
+@pytest.fixture
+def wire(cell: Cell, xai: Any, request: pytest.FixtureRequest) -> Wire:
+    """The wire of a cell, new."""
+    service = request.getfixturevalue("xai_over_grpc") if cell.endpoint == "grpc" else None
+    arrived = xai.requests if service is None else service.calls
+    wire = Wire(xai.url, "" if service is None else service.target, arrived, xai.app)
+    wire.forget()
+    return wire
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,8 @@
 """What the tests of switching on share: an installed wheel, a receiver, and the xAI server."""
 
-from collections.abc import Iterator
+import fcntl
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +15,51 @@ from switching_on.user import User, new_environment, wheel_of_this
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """A function that makes a folder, which all processes of a run share: whoever comes first makes it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def made(name: str, make: Callable[[Path], Any]) -> Path:
+        folder, done = base / name, base / f"{name}.done"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def wheel(once: Any) -> Path:
     """The built wheel."""
-    return wheel_of_this(tmp_path_factory.mktemp("wheel"))
+    (wheel,) = once("wheel", wheel_of_this).glob("*.whl")
+    return Path(wheel)
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(once: Any, wheel: Path) -> Path:
     """A fresh environment with the wheel, its extra ``otlp`` and the openai SDK, and nothing else."""
-    folder = new_environment(tmp_path_factory.mktemp("user") / "venv")
-    User(folder, {}).install(f"{wheel}[otlp]", "openai")
-    return folder
+
+    def make(folder: Path) -> None:
+        User(new_environment(folder), {}).install(f"{wheel}[otlp]", "openai")
+
+    return Path(once("user", make))
 
 
 @pytest.fixture(scope="session")
-def installed_with_servers(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed_with_servers(once: Any, wheel: Path) -> Path:
     """The same with what serves applications, and declarative configuration."""
-    folder = new_environment(tmp_path_factory.mktemp("server") / "venv")
-    User(folder, {}).install(
-        f"{wheel}[otlp]", "openai", "fastapi", "uvicorn", "gunicorn", "gevent", "opentelemetry-configuration"
-    )
-    return folder
+
+    def make(folder: Path) -> None:
+        User(new_environment(folder), {}).install(
+            f"{wheel}[otlp]", "openai", "fastapi", "uvicorn", "gunicorn", "gevent", "opentelemetry-configuration"
+        )
+
+    return Path(once("server", make))
 
 
 @pytest.fixture
@@ -53,12 +79,12 @@ def _variables(server: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-def user(installed: Path, server: Any) -> User:
+def user(installed: Path, server: Any, tmp_path: Path) -> User:
     """A user who has installed the package, and whose application talks to the local server."""
-    return User(installed, _variables(server))
+    return User(installed, _variables(server), tmp_path)
 
 
 @pytest.fixture
-def operator(installed_with_servers: Path, server: Any) -> User:
+def operator(installed_with_servers: Path, server: Any, tmp_path: Path) -> User:
     """A user who runs servers."""
-    return User(installed_with_servers, _variables(server))
+    return User(installed_with_servers, _variables(server), tmp_path)

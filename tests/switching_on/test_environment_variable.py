@@ -357,6 +357,7 @@ def test_python_that_uses_no_client_imports_nothing_of_ours(user: User) -> None:
     assert user.script(program).stdout == "[]\n"
 
 
+@pytest.mark.timing
 def test_the_line_costs_a_look_up() -> None:
     """Unset, the start-up line costs hardly more than the compilation of any line that looks up a variable."""
     line = (ROOT / "instrumentation/startup/opentelemetry_instrumentation_xai.pth").read_text()

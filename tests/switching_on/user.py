@@ -21,6 +21,8 @@ class User:
 
     folder: Path
     variables: dict[str, str]
+    place: Path | None = None
+    """Where programs lie and run; the environment's own folder if it is nobody else's."""
 
     @property
     def python(self) -> str:
@@ -53,7 +55,7 @@ class User:
         process = subprocess.Popen(
             [*command],
             env=self.environment(**variables),
-            cwd=cwd or self.folder,
+            cwd=cwd or self.place or self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -72,7 +74,7 @@ class User:
 
     def write(self, name: str, text: str) -> str:
         """Write a file and give its path."""
-        path = self.folder / name
+        path = (self.place or self.folder) / name
         path.write_text(text)
         return str(path)
 
@@ -82,7 +84,7 @@ class User:
         process = subprocess.Popen(
             [*command],
             env=self.environment(**variables),
-            cwd=self.folder,
+            cwd=self.place or self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
