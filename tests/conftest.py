@@ -1,5 +1,6 @@
 """What all tests share: loud faults, a real server, and telemetry that can be looked at."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from opentelemetry.instrumentation.xai import observed as observed_module
 from opentelemetry.instrumentation.xai.telemetry import bounded
 
 pytest_plugins = ["sdks.results"]
+
+THOROUGH = os.environ.get("THOROUGH") == "1"
+"""Whether to do what adds little and takes long: CI does, ``make test`` by itself is to be over in five minutes."""
 
 TOGETHER = (
     "alerting/test_alerts.py",
