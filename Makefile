@@ -38,9 +38,9 @@ dashboards: $(VENV)/.developed ## make boards and rules anew from their source
 simulate: $(VENV)/.developed ## weeks of traffic on a real Prometheus: false alarms and delays of the rules
 	@cd dashboards && ../$(BIN)/python -m simulation --rules generated/xai-alerts.yaml $(SIMULATE)
 
-test: $(VENV)/.developed ## the whole test suite: first what measures time, alone, then the rest on all cores
-	@$(BIN)/python -m pytest --quiet -m timing
-	@$(BIN)/python -m pytest -m "not timing" --numprocesses auto --maxprocesses 4
+test: $(VENV)/.developed ## the whole test suite (of SDKs: `make test-clients`): what measures time alone, then the rest on all cores
+	@$(BIN)/python -m pytest --quiet -m timing --ignore=tests/sdks
+	@$(BIN)/python -m pytest -m "not timing" --ignore=tests/sdks --numprocesses auto --maxprocesses 4
 
 .victoria-metrics/bin/victoria-metrics:
 	@tests/dashboards/get-victoria-metrics.sh .victoria-metrics
