@@ -5,7 +5,7 @@ lines between sections go.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,18 +173,23 @@ def _configuration_file(found: Switch) -> Row:
     return Row(OK, "OTEL_CONFIG_FILE", path)
 
 
-_CLIENT_STATES = {
-    "patched": "calls over it are seen",
+_CLIENT_PROBLEMS = {
     "not_patched": "not patched in this process",
     "too_old": "too old: {requirement} is needed",
-    "unsupported": "has no Client that could be observed",
+    "unsupported": "has no interface that could be observed",
     "broken": "cannot be imported ({problem})",
 }
 
 
 def _libraries(found: Libraries, switch: Switch | Failed) -> list[Row]:
+    """What is as it should be shares rows, of which else there would be more than a screen has room for."""
     on = isinstance(switch, Switch) and switch.on
-    rows = [_client(client, on) for client in found.clients]
+    states = {"patched": "calls seen over", **({} if on else {"not_patched": "not patched here"})}
+    shared = [Row(OK if on else ABSENT, name, _named(found.clients, state)) for state, name in states.items()]
+    rows = [row for row in shared if row.text]
+    rows += [_client(client) for client in found.clients if client.state not in {"absent", *states}]
+    if any(client.state == "absent" for client in found.clients):
+        rows.append(Row(ABSENT, "not installed", _named(found.clients, "absent")))
     if found.sdks:
         rows.append(Row(OK, "SDKs over these", ", ".join(f"{each.name} {each.version}" for each in found.sdks)))
     if found.not_observed:
@@ -193,12 +198,13 @@ def _libraries(found: Libraries, switch: Switch | Failed) -> list[Row]:
     return rows
 
 
-def _client(client: Client, on: bool) -> Row:
-    if client.state == "absent":
-        return Row(ABSENT, client.name, "not installed")
-    text = _CLIENT_STATES[client.state].format_map(vars(client))
-    mark = OK if client.state == "patched" else ABSENT if client.state == "not_patched" and not on else BAD
-    return Row(mark, f"{client.name} {client.version or ''}".rstrip(), text)
+def _named(clients: Sequence[Client], state: str) -> str:
+    return ", ".join(f"{each.name} {each.version or ''}".rstrip() for each in clients if each.state == state)
+
+
+def _client(client: Client) -> Row:
+    text = _CLIENT_PROBLEMS[client.state].format_map(vars(client))
+    return Row(BAD, f"{client.name} {client.version or ''}".rstrip(), text)
 
 
 def _telemetry(found: Telemetry) -> list[Row]:
