@@ -21,6 +21,12 @@ pytest_plugins = ["sdks.results"]
 THOROUGH = os.environ.get("THOROUGH") == "1"
 """Whether to do what adds little and takes long: CI does, ``make test`` by itself is to be over in five minutes."""
 
+
+def examples(thorough: int) -> int:
+    """How many examples to make up: so many where there is time, else a quarter."""
+    return thorough if THOROUGH else thorough // 4
+
+
 TOGETHER = (
     "alerting/test_alerts.py",
     "alerting/test_annotations.py",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import examples
 from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai.exchange import Exchange
 from opentelemetry.instrumentation.xai.observation import Ending, Observation, Request, Usage
@@ -223,7 +224,7 @@ def test_a_body_may_be_cut_anywhere(record: Callable[..., Body], recording: tupl
     assert observe(body, (content[at : at + 1] for at in range(len(content))), shortcut=True) == whole
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_body_may_be_cut_often(record: Callable[..., Body], data: st.DataObject) -> None:
     """A body cut into any number of chunks, empty ones included, is the same observation as the body whole."""
@@ -1050,7 +1051,7 @@ _STREAMS = {
 def test_passing_over_uneventful_chunks_loses_nothing(path: str, alike: bool) -> None:
     """A stream is the same observation, moments included, whether uneventful chunks are handed in or passed over."""
 
-    @settings(max_examples=400 if alike else 200, deadline=None)
+    @settings(max_examples=examples(400 if alike else 200), deadline=None)
     @given(_chunks(_STREAMS[path, alike]), st.sampled_from([Ending.COMPLETE, Ending.ABANDONED]))
     def check(chunks: list[bytes], ending: Ending) -> None:
         seen = []
@@ -1275,7 +1276,7 @@ def test_a_large_event_is_read_as_a_small_one(path: str) -> None:
         assert observe(body, chunks) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from(PATHS), st.booleans(), st.lists(st.binary(max_size=60), max_size=8))
 def test_no_bytes_raise(path: str, stream: bool, chunks: list[bytes]) -> None:
     """Arbitrary bytes are observed without an exception."""
@@ -1301,7 +1302,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.sampled_from(PATHS),
     st.sampled_from(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import Telemetry
+from conftest import Telemetry, examples
 from opentelemetry.instrumentation.xai import XAIInstrumentor
 from opentelemetry.instrumentation.xai.settings import Settings
 
@@ -73,7 +73,7 @@ def _body(endpoint: str, secret: str) -> dict[str, Any]:
     damaged=st.booleans(),
     mode=st.sampled_from(["plain", "hashed", "off"]),
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_canary_ever_leaves(
     secret: str,
     endpoint: str,

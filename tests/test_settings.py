@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import examples
 from opentelemetry.instrumentation.xai.settings import PREFIX, Settings, is_enabled
 
 SECRET = "hunter2-hunter2"
@@ -187,7 +188,7 @@ def test_enabled_with_another_value_warns_once(text: str, caplog: pytest.LogCapt
     assert "true, false, 1 or 0" in message
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -213,7 +214,7 @@ def test_no_text_of_any_variable_raises(variables: dict[str, str]) -> None:
     hosts.speaks("example.com", 443)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(

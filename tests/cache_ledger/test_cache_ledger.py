@@ -18,6 +18,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cache_ledger.traffic import SECOND, Traffic, assistant, conversation, user
+from conftest import examples
 from opentelemetry.instrumentation.xai import conventions as names
 from opentelemetry.instrumentation.xai.cache_ledger import CacheLedger
 from opentelemetry.instrumentation.xai.observation import (
@@ -355,7 +356,7 @@ _calls = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(_calls, min_size=1, max_size=25))
 def test_reused_and_lost_are_the_potential(calls: list[Any]) -> None:
     """In whatever order conversations grow, fork, change and fail: reused + lost = potential, and losses have a reason."""

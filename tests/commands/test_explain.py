@@ -71,8 +71,9 @@ class Explained:
 
 
 @pytest.fixture
-def explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def explain(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the command on two bodies."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
 
     def run(first: Any, second: Any, *options: str) -> Explained:
         for name, content in (("A.json", first), ("B.json", second)):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from conftest import examples
 from opentelemetry.instrumentation.xai.wire import large_document
 from opentelemetry.instrumentation.xai.wire.dialect import Shape
 from opentelemetry.instrumentation.xai.wire.large_document import LargeDocument, MalformedError
@@ -81,7 +82,7 @@ _SHAPES: st.SearchStrategy[Mapping[str, Any]] = st.recursive(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(_DOCUMENTS, _SHAPES, st.booleans(), st.sampled_from([None, 1]), st.lists(st.integers(0, 20_000), max_size=8))
 @example({"a": {"usage": 1}, "usage": {"usage": [1]}}, {"usage": None}, True, None, [])
 @example({"a\\": '"', "usage": 1}, {"usage": None}, True, None, list(range(40)))
@@ -133,7 +134,7 @@ def test_what_is_no_json_is_told(content: bytes) -> None:
             reduced(content, {"a": None}, cuts)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(
     st.lists(
         st.sampled_from([b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"a", b" ", b"1", b'"usage":', b"x" * 5000]),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import examples
 from opentelemetry.instrumentation.xai.wire import prompt
 from opentelemetry.instrumentation.xai.wire.request_body import RequestBody, parameters_of, read_request_body
 
@@ -112,7 +113,7 @@ def test_earlier_turns(fields: dict[str, Any], expected: bool) -> None:
     assert has_earlier_turns(read_request_body(json.dumps(fields).encode())) is expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from("model stream n seed temperature stop reasoning response_format text messages input".split()),

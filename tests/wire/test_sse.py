@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from conftest import examples
 from opentelemetry.instrumentation.xai.wire import sse
 from opentelemetry.instrumentation.xai.wire.sse import EventFramer
 
@@ -69,7 +70,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 @given(st.lists(_PIECES, max_size=25).map(b"".join), st.lists(st.integers(0, 200), max_size=8))
 @example(b"\xef\xbb\xbfdata: a\n\n", [0, 0, 1, 2, 3])
 @example(b"data: a\r\n\r\ndata: b\r\n\r\n", [8, 9, 10])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import examples
 from opentelemetry.instrumentation.xai.wire.usage_event import UsageEvents
 
 COUNTS = {"prompt_tokens": 12, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 11}}
@@ -103,7 +104,7 @@ def streams(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return b"".join(without), b"".join(asked)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(streams(), st.lists(st.integers(0, 4000), max_size=12))
 def test_the_bytes_are_those_of_a_stream_that_did_not_ask(pair: tuple[bytes, bytes], cuts: list[int]) -> None:
     """Whatever else is in a stream, its line ends, and wherever it is cut."""
