@@ -181,12 +181,16 @@ def test_figures_are_those_of_a_stream_that_asked(driver: Any, asking: Telemetry
 
 
 @every_driver
-def test_who_asks_gets_the_answer(driver: Any, asking: Telemetry) -> None:
+def test_who_asks_gets_the_answer(driver: Any, instrument: Any) -> None:
     """An application that asks for usage sees its event, and its request leaves as it was."""
     with serving() as gateway:
-        body = {**BODY, "stream_options": {"include_usage": True}}
-        seen = driver.read(Call(gateway.url, PATH, body))
-    assert gateway.received[0].headers["accept-encoding"] != "identity"
+        call = Call(gateway.url, PATH, {**BODY, "stream_options": {"include_usage": True}})
+        driver.read(call)
+        instrument(stream_usage="request")
+        seen = driver.read(call)
+    without, ours = ({**each.headers, "traceparent": ""} for each in gateway.received)
+    assert ours == without
+    assert gateway.received[0].body == gateway.received[1].body
     last = seen.pieces[-1] if not isinstance(seen.pieces[0], bytes) else json.loads(seen.raw.split(b"data: ")[-2])
     assert last["usage"]["prompt_tokens"] == 1200
 

@@ -6,6 +6,10 @@ tell the call of what passes, and the outer ones of how reading ended. It stays 
 on to, and an instance of what it was.
 
 In urllib3-future the bottom is one method, and there is a class whose methods are coroutines.
+
+Where something is to be hidden, another file is put beneath the response, which tells the call in place of those two
+methods; the rest of the class only has to know of it. Files that are no response of urllib3's are not hidden in: what
+asks is sent by urllib3.
 """
 
 import io
@@ -20,14 +24,16 @@ import wrapt
 from ..guard import guarded
 from ..observer import Listener, Overheard
 from ..wire.repetition import has_form
+from .hiding_file import AsyncHidingFile, HidingFile, Sieve
 
 _CALL = "_opentelemetry_instrumentation_xai_call"
+_SIEVE = "_opentelemetry_instrumentation_xai_sieve"
 _ENDINGS = ("read", "read1", "drain_conn")
 """What applications and urllib3 itself call to read: after each, the body may have come to its end."""
 
 _Proxy: Any = wrapt.ObjectProxy  # generic to some of its versions only
 
-_tapped: dict[type, type] = {}
+_tapped: dict[tuple[type, bool], type] = {}
 
 
 def tap_body(body: Any, call: Listener) -> Any:
@@ -37,10 +43,16 @@ def tap_body(body: Any, call: Listener) -> Any:
         return FileBody(body, call)
     if _CALL in body.__dict__:  # another call's already
         return body
-    if kind not in _tapped:
-        _tapped[kind] = _asynchronous(kind) if iscoroutinefunction(kind.read) else _synchronous(kind)
+    hiding = call.hiding if hasattr(body._fp, "read") else None
+    tapped = _tapped.get((kind, hiding is not None))
+    if tapped is None:
+        tapped = _class_of(kind, hides=hiding is not None)
+        _tapped[kind, hiding is not None] = tapped
+    if hiding is not None:
+        body.__dict__[_SIEVE] = sieve = Sieve(call, hiding)
+        body._fp = (AsyncHidingFile if iscoroutinefunction(body._fp.read) else HidingFile)(body._fp, sieve)
     body.__dict__[_CALL] = call
-    body.__class__ = _tapped[kind]
+    body.__class__ = tapped
     weakref.finalize(body, call.forgotten)
     return body
 
@@ -108,6 +120,15 @@ def _failed(body: Any, error: BaseException) -> None:
         call.closed()
     elif not isinstance(error, (RuntimeError, ValueError)):  # wrongly asked: nothing has been read
         call.failed(error)
+
+
+def _class_of(kind: Any, *, hides: bool) -> type:
+    """The class that a response becomes."""
+    if iscoroutinefunction(kind.read):
+        tapped = _asynchronous(kind)
+        return _asynchronously_hiding(tapped, kind) if hides else tapped
+    tapped = _synchronous(kind)
+    return _hiding(tapped, kind) if hides else tapped
 
 
 def _named(kind: type, methods: dict[str, Any]) -> type:
@@ -197,6 +218,67 @@ def _asynchronous(kind: Any) -> type:
 
     methods = {name: ending(name) for name in _ENDINGS if hasattr(kind, name)}
     return _named(kind, {**methods, "_fp_read": _fp_read, "close": close, "__del__": _dying(kind)})
+
+
+def _hiding(tapped: Any, kind: Any) -> type:
+    """A tapped class whose file hides something."""
+
+    def _fp_read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sieve = self.__dict__[_SIEVE]
+        hidden = sieve.hidden
+        try:
+            return kind._fp_read(self, *args, **kwargs)  # noqa: SLF001
+        finally:
+            _expect_less(self, sieve.hidden - hidden)
+
+    def _handle_chunk(self: Any, amt: int | None) -> bytes:
+        sieve: Sieve = self.__dict__[_SIEVE]
+        sieve.came(kind._handle_chunk(self, amt))  # noqa: SLF001
+        return sieve.take(amt)
+
+    def read_chunked(self: Any, amt: int | None = None, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        sieve: Sieve = self.__dict__[_SIEVE]
+        try:
+            for piece in kind.read_chunked(self, amt, *args, **kwargs):
+                yield piece
+                yield from sieve.pieces(amt)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            _failed(self, error)
+            if isinstance(error, Exception):
+                sieve.came(b"", last=True)
+                yield from sieve.pieces(amt)
+            raise
+        if amt != 0:
+            sieve.came(b"", last=True)
+            yield from sieve.pieces(amt)
+        _settled(self)
+
+    methods: dict[str, Any] = {"_fp_read": _fp_read}
+    if not hasattr(kind, "is_from_promise"):
+        methods |= {"_handle_chunk": _handle_chunk, "read_chunked": read_chunked}
+    return _named(tapped, methods)
+
+
+def _asynchronously_hiding(tapped: Any, kind: Any) -> type:
+    """The same for the asynchronous class of urllib3-future."""
+
+    async def _fp_read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sieve = self.__dict__[_SIEVE]
+        hidden = sieve.hidden
+        try:
+            return await kind._fp_read(self, *args, **kwargs)  # noqa: SLF001
+        finally:
+            _expect_less(self, sieve.hidden - hidden)
+
+    return _named(tapped, {"_fp_read": _fp_read})
+
+
+def _expect_less(body: Any, hidden: int) -> None:
+    """Of a body whose length is known, expect that much less, since it does not reach the response."""
+    if body.length_remaining is not None:
+        body.length_remaining -= hidden
 
 
 def _dying(kind: Any) -> Any:

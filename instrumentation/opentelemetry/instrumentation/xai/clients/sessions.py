@@ -24,6 +24,7 @@ from ..observer import Failures, ObservedCall, Observer, qualified_name
 from . import CurrentObserver
 from .file_body import tap_body
 from .request_parts import address_of, header_pairs, host_of, known_body, suppressed_by
+from .sessions_usage import Stead
 
 _here: "ContextVar[Sending | None]" = ContextVar("xai-session-sending", default=None)
 
@@ -98,9 +99,15 @@ class Sessions:
         """The wrapper of an adapter's ``send``."""
 
         def send(adapter: Any, *args: Any, **kwargs: Any) -> Any:
-            response, sending = original(adapter, *args, **kwargs), _here.get()
-            if sending is not None:
-                sending.answered(args[0] if args else kwargs.get("request"), response)
+            passing = _passing(args, kwargs)
+            if passing is None:
+                return original(adapter, *args, **kwargs)
+            try:
+                response = original(adapter, *passing.args, **passing.kwargs)
+            except BaseException as error:
+                passing.failed(error)
+                raise
+            passing.answered(response)
             return response
 
         return send
@@ -109,9 +116,15 @@ class Sessions:
         """The wrapper of an asynchronous adapter's ``send``."""
 
         async def send(adapter: Any, *args: Any, **kwargs: Any) -> Any:
-            response, sending = await original(adapter, *args, **kwargs), _here.get()
-            if sending is not None:
-                sending.answered(args[0] if args else kwargs.get("request"), response)
+            passing = _passing(args, kwargs)
+            if passing is None:
+                return await original(adapter, *args, **kwargs)
+            try:
+                response = await original(adapter, *passing.args, **passing.kwargs)
+            except BaseException as error:
+                passing.failed(error)
+                raise
+            passing.answered(response)
             return response
 
         return send
@@ -173,12 +186,14 @@ class Sessions:
 class Sending:
     """One request on its way through the library, from the outermost of our wrappers to the innermost."""
 
-    __slots__ = ("_call", "_depth", "_last", "_library", "_observer", "_tapped", "_token", "request")
+    __slots__ = ("_asking", "_call", "_depth", "_last", "_library", "_observer", "_tapped", "_token", "request")
 
     def __init__(self, library: Sessions, observer: Observer) -> None:
         self._library = library
         self._observer = observer
         self._call: ObservedCall | None = None
+        self._asking: bytes | None = None
+        """The body that is sent in place of the application's."""
         self.request: Any = None
         """The request as it is prepared, once it is."""
         self._depth = 0
@@ -237,11 +252,25 @@ class Sending:
             self._call = self._last = self.request = None
 
     @guarded
+    def stead_of(self, request: Any, promised: bool) -> Stead | None:
+        """What an adapter is to send in place of a request; ``None`` if that itself.
+
+        Where an answer is promised, the library's own hooks would see it before us.
+        """
+        if self._call is None or self._tapped or promised or known_body(request.body) is None:
+            return None
+        if not self._is_ours(request):
+            return None
+        if self._asking is None:
+            self._asking = self._call.ask()
+        return None if self._asking is None else Stead(request, self._asking)
+
+    @guarded
     def answered(self, request: Any, response: Any) -> None:
         """An adapter has an answer: the last one, unless it is a redirect or a challenge, or a hook wants another."""
         if self._call is None or self._tapped or _is_promise(response):
             return
-        if request is self.request or request.body is self.request.body is not None:
+        if self._is_ours(request):
             self._last = response
             if 200 <= response.status_code < 300:
                 self._tapped = True
@@ -268,6 +297,45 @@ class Sending:
         if not (self._tapped or self._last is None or isinstance(error, self._library.exceptions.TooManyRedirects)):
             self._call.headers_received(self._last.status_code, header_pairs(self._last.headers.items()))
         self._call.failed(error)
+
+    def _is_ours(self, request: Any) -> bool:
+        """Whether a request is the one that began the call, or carries it on: after a redirect or a challenge."""
+        return request is self.request or request.body is self.request.body is not None
+
+
+class _Passing:
+    """One request on its way through an adapter: its arguments as they are passed on."""
+
+    __slots__ = ("_request", "_sending", "_stead", "args", "kwargs")
+
+    def __init__(self, sending: Sending, args: Any, kwargs: Any) -> None:
+        self._sending = sending
+        self._request = request = args[0] if args else kwargs.get("request")
+        self._stead = stead = sending.stead_of(request, bool(kwargs.get("multiplexed")))
+        self.args = args
+        self.kwargs = kwargs
+        if stead is not None:
+            if args:
+                self.args = (stead.request, *args[1:])
+            else:
+                self.kwargs = {**kwargs, "request": stead.request}
+
+    def answered(self, response: Any) -> None:
+        """The adapter is about to return its answer."""
+        if self._stead is not None:
+            self._stead.put_back(response)
+        self._sending.answered(self._request, response)
+
+    def failed(self, error: BaseException) -> None:
+        """The adapter raised ``error``."""
+        if self._stead is not None:
+            self._stead.put_back_in(error)
+
+
+def _passing(args: Any, kwargs: Any) -> _Passing | None:
+    """What is told of a request that an adapter is to send, if it is within a call."""
+    sending = _here.get()
+    return None if sending is None else _Passing(sending, args, kwargs)
 
 
 def _around(original: Any, find: Callable[[Any, Any], Sending | None]) -> Any:
@@ -297,6 +365,8 @@ def _arrived(call: ObservedCall, response: Any) -> None:
     content = response.__dict__.get("_content")
     if isinstance(content, bytes):
         call.finished(content)
+        if call.hiding is not None:
+            response._content = call.hiding.whole(content)
     elif response.raw is None:
         call.finished()
     else:

@@ -21,6 +21,7 @@ from .patching import wrap_each
 from .request_parts import DEFAULT_PORTS, Address, address_of, header_pairs, host_of, known_body, suppressed_by
 
 _OTHERS = "opentelemetry.instrumentation.urllib3"
+_LENGTH, _CODINGS, _PLAIN = "content-length", "accept-encoding", "identity"
 _OF_MANAGER = ("method", "url")
 _OF_POOL = ("method", "url", "body", "headers")
 """Which arguments of either ``urlopen`` may be given by their places, as far as they matter here."""
@@ -142,14 +143,10 @@ class _Sending:
             self._library.failures,
             beneath,
         )
-        if self._call is not None and carrier:
-            headers = headers.copy() if hasattr(headers, "copy") else dict(headers)
-            headers.update(carrier)
-            index = len(_OF_POOL) - 1
-            if self._places == _OF_POOL and len(self.args) > index:
-                self.args = (*self.args[:index], headers, *self.args[index + 1 :])
-            else:
-                self.kwargs = {**self.kwargs, "headers": headers}
+        if self._call is not None:
+            if carrier:
+                headers = self._put_headers(headers, carrier)
+            self._ask(self._call, headers)
         return self._call is not None
 
     @guarded
@@ -169,8 +166,12 @@ class _Sending:
             content = response.data
         if not self.kwargs.get("decode_content", True):  # then it is as it was on the wire
             call.bytes_received(content)
-            content = None
-        call.finished(content)
+            call.finished()
+        else:
+            call.finished(content)
+        if call.hiding is not None and content:
+            response._body = call.hiding.whole(content)
+            response._fp_bytes_read -= len(content) - len(response._body)
 
     @guarded
     def failed(self, error: BaseException) -> None:
@@ -184,6 +185,32 @@ class _Sending:
                 call.headers_received(response.status, header_pairs(response.headers.items()))
                 break
         call.failed(reason if isinstance(reason, exceptions.TimeoutError) else error)
+
+    def _ask(self, call: ObservedCall, headers: Any) -> None:
+        """Have another body sent, if usage is to be asked for. What is promised is not ours to hide anything in."""
+        own = self._argument("body")
+        body = None if self.kwargs.get("multiplexed") or known_body(own) is None else call.ask()
+        if body is not None:
+            length = {_LENGTH: str(len(body))} if any(name.lower() == _LENGTH for name in headers) else {}
+            self._put_headers(headers, {_CODINGS: _PLAIN, **length})
+            self._put("body", body)
+
+    def _put_headers(self, headers: Any, changes: dict[str, str]) -> Any:
+        """Have a copy of headers sent, with changes."""
+        headers = headers.copy() if hasattr(headers, "copy") else dict(headers)
+        for name in [name for name in headers if name.lower() in changes]:
+            del headers[name]
+        headers.update(changes)
+        self._put("headers", headers)
+        return headers
+
+    def _put(self, name: str, value: Any) -> None:
+        """Have another argument passed on."""
+        index = self._places.index(name) if name in self._places else len(self.args)
+        if index < len(self.args):
+            self.args = (*self.args[:index], value, *self.args[index + 1 :])
+        else:
+            self.kwargs = {**self.kwargs, name: value}
 
     def _argument(self, name: str) -> Any:
         return _argument(self._places, self.args, self.kwargs, name)
