@@ -43,14 +43,16 @@ def tap_body(body: Any, call: Listener) -> Any:
         return FileBody(body, call)
     if _CALL in body.__dict__:  # another call's already
         return body
-    hiding = call.hiding if hasattr(body._fp, "read") else None
+    file: Any = body._fp  # type: ignore[attr-defined]
+    hiding = call.hiding if hasattr(file, "read") else None
     tapped = _tapped.get((kind, hiding is not None))
     if tapped is None:
         tapped = _class_of(kind, hides=hiding is not None)
         _tapped[kind, hiding is not None] = tapped
     if hiding is not None:
         body.__dict__[_SIEVE] = sieve = Sieve(call, hiding)
-        body._fp = (AsyncHidingFile if iscoroutinefunction(body._fp.read) else HidingFile)(body._fp, sieve)
+        hiding_file = AsyncHidingFile if iscoroutinefunction(file.read) else HidingFile
+        body._fp = hiding_file(file, sieve)  # type: ignore[attr-defined]
     body.__dict__[_CALL] = call
     body.__class__ = tapped
     weakref.finalize(body, call.forgotten)
@@ -107,7 +109,7 @@ def _passed(call: Listener, data: Any) -> None:
 @guarded
 def _settled(body: Any) -> None:
     """Reading went well: was that the end? The files of mocks are not asked all that a real one may be."""
-    file = body._fp  # noqa: SLF001
+    file = body._fp
     if file is None or (file.isclosed() if isinstance(file, HTTPResponse) else getattr(file, "closed", False)):
         body.__dict__[_CALL].finished()
 
@@ -175,7 +177,7 @@ def _synchronous(kind: Any) -> type:
         call = self.__dict__[_CALL]
         self.__dict__[_CALL] = Overheard(call)  # it closes the response before it raises: that is a failure, no closing
         try:
-            kind._update_chunk_length(self)  # noqa: SLF001
+            kind._update_chunk_length(self)
         finally:
             self.__dict__[_CALL] = call
 
@@ -195,7 +197,7 @@ def _asynchronous(kind: Any) -> type:
     """The same for the asynchronous class of urllib3-future."""
 
     async def _fp_read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        data = await kind._fp_read(self, *args, **kwargs)  # noqa: SLF001
+        data = await kind._fp_read(self, *args, **kwargs)
         if data:
             _passed(self.__dict__[_CALL], data)
         return data
@@ -227,13 +229,13 @@ def _hiding(tapped: Any, kind: Any) -> type:
         sieve = self.__dict__[_SIEVE]
         hidden = sieve.hidden
         try:
-            return kind._fp_read(self, *args, **kwargs)  # noqa: SLF001
+            return kind._fp_read(self, *args, **kwargs)
         finally:
             _expect_less(self, sieve.hidden - hidden)
 
     def _handle_chunk(self: Any, amt: int | None) -> bytes:
         sieve: Sieve = self.__dict__[_SIEVE]
-        sieve.came(kind._handle_chunk(self, amt))  # noqa: SLF001
+        sieve.came(kind._handle_chunk(self, amt))
         return sieve.take(amt)
 
     def read_chunked(self: Any, amt: int | None = None, *args: Any, **kwargs: Any) -> Iterator[bytes]:
@@ -268,7 +270,7 @@ def _asynchronously_hiding(tapped: Any, kind: Any) -> type:
         sieve = self.__dict__[_SIEVE]
         hidden = sieve.hidden
         try:
-            return await kind._fp_read(self, *args, **kwargs)  # noqa: SLF001
+            return await kind._fp_read(self, *args, **kwargs)
         finally:
             _expect_less(self, sieve.hidden - hidden)
 

@@ -366,7 +366,7 @@ def _arrived(call: ObservedCall, response: Any) -> None:
     if isinstance(content, bytes):
         call.finished(content)
         if call.hiding is not None:
-            response._content = call.hiding.whole(content)
+            response._content = call.hiding.whole(content)  # noqa: SLF001  where it is kept
     elif response.raw is None:
         call.finished()
     else:

@@ -170,8 +170,9 @@ class _Sending:
         else:
             call.finished(content)
         if call.hiding is not None and content:
-            response._body = call.hiding.whole(content)
-            response._fp_bytes_read -= len(content) - len(response._body)
+            kept = call.hiding.whole(content)
+            response._body = kept  # noqa: SLF001  where it is kept
+            response._fp_bytes_read -= len(content) - len(kept)  # noqa: SLF001  what tell() tells
 
     @guarded
     def failed(self, error: BaseException) -> None:
