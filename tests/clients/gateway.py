@@ -4,7 +4,7 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -57,6 +57,8 @@ class Gateway:
     gzips: bool = False
     cut: int | None = None
     """Bytes after which the connection ends."""
+    frame: str = "chunks"
+    """How the end of a stream is told: ``chunks``, ``length``, or ``close``."""
     refuses: int | None = None
     """The status for whoever asks for usage."""
     status: int | None = None
@@ -110,18 +112,25 @@ def serving(**how: Any) -> Iterator[Gateway]:
                 pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
             if gateway.gzips:
                 pieces = [gzip.compress(b"".join(pieces), mtime=0)]
-            self.send_response(200)
+            self.send_response_only(200)  # without a date, which would differ from one answer to the next
             self.send_header("content-type", "text/event-stream")
             if gateway.gzips:
                 self.send_header("content-encoding", "gzip")
-            self.send_header("transfer-encoding", "chunked")
+            if gateway.frame == "chunks":
+                self.send_header("transfer-encoding", "chunked")
+            elif gateway.frame == "length":
+                whole = events(asked=asked, end=gateway.end, texts=gateway.texts)
+                self.send_header("content-length", str(len(b"".join(whole))))
             self.end_headers()
+            self.close_connection = gateway.cut is not None or gateway.frame == "close"
+            with suppress(ConnectionError):  # whoever does not read to the end
+                self._write(pieces)
+
+        def _write(self, pieces: list[bytes]) -> None:
             for piece in pieces:
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            if gateway.cut is None:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if gateway.frame == "chunks" else piece)
+            if gateway.cut is None and gateway.frame == "chunks":
                 self.wfile.write(b"0\r\n\r\n")
-            else:
-                self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -134,3 +143,21 @@ def serving(**how: Any) -> Iterator[Gateway]:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+DELIVERIES = [
+    *({"frame": frame, "split": size} for frame in ("chunks", "length", "close") for size in (None, 1, 7, 10_000)),
+    *({"frame": frame, "cut": cut} for frame in ("chunks", "length") for cut in (700, len(events(asked=True)[0]) + 40)),
+    {"end": "\r\n", "split": 3},
+]
+"""Ways in which a stream may come."""
+
+
+def comparable(seen: tuple[Any, ...]) -> list[Any]:
+    """What was seen, but for the length that was told, which is the one of what was sent."""
+    return [
+        [each for each in part if not (isinstance(each, tuple) and str(each[0]).lower() == "content-length")]
+        if isinstance(part, list)
+        else part
+        for part in seen
+    ]

@@ -18,6 +18,7 @@ urllib3 = pytest.importorskip("urllib3")
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation, suppress_instrumentation  # noqa: E402
 
+from clients.gateway import DELIVERIES, comparable, serving  # noqa: E402
 from clients.replay import answer, replaying  # noqa: E402
 from clients.wire import (  # noqa: E402
     BODY,
@@ -160,6 +161,100 @@ def test_an_answer_without_chunks_is_seen_as_one_in_chunks(how: str, coding: str
         assert sight(url, how) == without
         if WHOLE in without or how in DRAINING:  # a coding may make old versions seem to be at the end before they are
             assert complete(telemetry)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("delivery", DELIVERIES, ids=str)
+def test_usage_that_was_asked_for_is_hidden(how: str, delivery: dict[str, Any], instrument: Any) -> None:
+    """However a stream comes and is read: bytes, states and exceptions are those of one that was not asked."""
+    if how == "some-then-drain" and "cut" in delivery:
+        pytest.skip("what was held back is drained before the exception")
+    with serving(**delivery) as gateway:
+        without = sight(gateway.url, how)
+        telemetry = instrument(stream_usage="request")
+        assert comparable(sight(gateway.url, how)) == comparable(without)
+        assert gateway.asked == [False, True]
+    if "cut" not in delivery and how != "close" and without[0]:
+        assert telemetry.attributes()["gen_ai.usage.input_tokens"] == 1200
+
+
+@pytest.mark.parametrize("how", ["read", "stream", "read1"])
+def test_pieces_are_those_of_a_stream_that_was_not_asked(how: str, instrument: Any) -> None:
+    """Chunks that come whole are handed on whole, and none is empty."""
+    with serving() as gateway:
+        pieces = list(WAYS[how](post(gateway.url)))
+        instrument(stream_usage="request")
+        assert list(WAYS[how](post(gateway.url))) == pieces
+
+
+@pytest.mark.parametrize("size", [1, 3, 50, 200, 4096])
+@pytest.mark.parametrize("frame", ["chunks", "length"])
+def test_no_piece_is_longer_than_it_may_be(size: int, frame: str, instrument: Any) -> None:
+    """What was held back goes on in pieces of the size that was asked for; ``read`` fills them."""
+    with serving(frame=frame, split=17) as gateway:
+        wanted = list(iter(lambda response=post(gateway.url): response.read(size), b""))
+        instrument(stream_usage="request")
+        assert list(iter(lambda response=post(gateway.url): response.read(size), b"")) == wanted
+        pieces = list(post(gateway.url).stream(size))
+    assert max(map(len, pieces)) <= size
+    assert b"".join(pieces) == b"".join(wanted)
+    assert b"" not in pieces
+
+
+@pytest.mark.parametrize("frame", ["chunks", "length"])
+@pytest.mark.parametrize("split", [None, 7])
+def test_what_is_preloaded_is_cleared_of_usage(frame: str, split: int | None, instrument: Any) -> None:
+    """What urllib3 read before it returned is what the application would have got, and as much."""
+    with serving(frame=frame, split=split) as gateway:
+        without = post(gateway.url, preload_content=True)
+        telemetry = instrument(stream_usage="request")
+        for more in ({}, {"decode_content": False}):
+            response = post(gateway.url, preload_content=True, **more)
+            assert response.data == without.data
+            assert response.read() == without.read()
+            assert response.tell() == without.tell()
+    assert [(span.attributes or {})["gen_ai.usage.input_tokens"] for span in telemetry.spans] == [1200, 1200]
+
+
+@pytest.mark.parametrize(
+    "headers", [HEADERS, None, {**HEADERS, "Accept-Encoding": "gzip", "Content-Length": str(len(JSON))}]
+)
+@pytest.mark.parametrize("way", ["manager", "pool", "pool-by-place"])
+def test_what_asks_leaves_with_a_length_of_its_own(way: str, headers: Any, instrument: Any) -> None:
+    """Body and headers of the application are not changed; what is sent is right in its length, and plain."""
+    instrument(stream_usage="request")
+    kept = dict(headers or {})
+    with serving() as gateway, owner_of(way, gateway.url) as (owner, front):
+        if way == "pool-by-place":
+            response = owner.urlopen("POST", PATH, JSON, headers, preload_content=False)
+        else:
+            response = owner.urlopen("POST", front + PATH, body=JSON, headers=headers, preload_content=False)
+        assert b"prompt_tokens" not in response.read()
+    (received,) = gateway.received
+    assert received.asked
+    assert received.body.startswith(JSON[:-1].encode())
+    assert received.headers["content-length"] == str(len(received.body))
+    assert received.headers["accept-encoding"] == "identity"
+    assert (headers or {}) == kept
+
+
+def test_redirects_carry_the_question(instrument: Any) -> None:
+    """They are the same exchange."""
+    telemetry = instrument(stream_usage="request")
+    with serving(redirects=True) as gateway:
+        response = post(gateway.url, preload_content=True)
+    assert gateway.asked == [True, True]
+    assert b"prompt_tokens" not in response.data
+    assert telemetry.attributes()["gen_ai.usage.input_tokens"] == 1200
+
+
+@pytest.mark.skipif(not FUTURE, reason="only urllib3-future has them")
+def test_what_is_promised_is_not_asked(instrument: Any) -> None:
+    """Its answer may come by many ways, on which nothing could be hidden."""
+    instrument(stream_usage="request")
+    with serving() as gateway, urllib3.PoolManager() as manager:
+        post(gateway.url, manager, multiplexed=True)
+    assert gateway.asked == [False]
 
 
 @pytest.mark.parametrize("decode", [True, False], ids=["decoded", "coded"])

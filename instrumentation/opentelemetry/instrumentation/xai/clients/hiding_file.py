@@ -20,7 +20,7 @@ _Proxy: Any = wrapt.ObjectProxy  # generic to some of its versions only
 class Sieve:
     """What came on the one side, and on the other what the application gets of it, in the pieces it asks for."""
 
-    __slots__ = ("_call", "_came", "_error", "_given", "_hiding", "_kept", "_over")
+    __slots__ = ("_call", "_came", "_ends", "_error", "_given", "_hiding", "_kept", "_over")
 
     def __init__(self, call: Listener, hiding: Hiding) -> None:
         self._call = call
@@ -29,6 +29,8 @@ class Sieve:
         """What the application has not taken yet."""
         self._came = self._given = 0
         self._over = False
+        self._ends = False
+        """Whether the end was found by reading once more, which the application is still to do."""
         self._error: Exception | None = None
         """What is to be raised next: what was held back before it goes first."""
 
@@ -45,7 +47,7 @@ class Sieve:
     @property
     def is_pending(self) -> bool:
         """Whether there is anything to get without reading on."""
-        return bool(self._kept) or self._error is not None
+        return bool(self._kept) or self._ends or self._error is not None
 
     def came(self, data: bytes, *, last: bool = False) -> None:
         """Bytes came; ``last`` says that no more will."""
@@ -57,9 +59,14 @@ class Sieve:
             else:
                 self._kept += data
             self._came += len(data)
-        if last and not self._over:
-            self._over = True
-            self._kept += self._hiding.close()
+        if last:
+            self.end()
+            self._ends = not data and bool(self._kept)
+
+    def end(self) -> None:
+        """No more comes."""
+        self._over = True
+        self._kept += self._hiding.close()
 
     def broke(self, error: Exception) -> None:
         """Reading on raised ``error``: raise it, once what is left has been taken."""
@@ -89,6 +96,7 @@ class Sieve:
     def take(self, size: int | None = None) -> bytes:
         """What the application gets now, at most ``size``."""
         kept = self._kept
+        self._ends = self._ends and bool(kept)
         if size is None or size < 0 or size >= len(kept):
             self._kept = b""
         else:
@@ -102,8 +110,8 @@ class Sieve:
             yield self.take(size)
 
     def forget(self) -> None:
-        """Nothing more is to be had."""
-        self._kept, self._error, self._over = b"", None, True
+        """What is left is not taken any more."""
+        self._kept, self._error, self._ends = b"", None, False
 
 
 class HidingFile(_Proxy):  # type: ignore[misc]
