@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -155,9 +156,14 @@ DELIVERIES = [
 
 def comparable(seen: tuple[Any, ...]) -> list[Any]:
     """What was seen, but for the length that was told, which is the one of what was sent."""
+    return [_without_length(part) if isinstance(part, list) else part for part in seen]
+
+
+def _without_length(part: list[Any]) -> list[Any]:
+    pairs = [each for each in part if not (isinstance(each, tuple) and str(each[0]).lower() == "content-length")]
     return [
-        [each for each in part if not (isinstance(each, tuple) and str(each[0]).lower() == "content-length")]
-        if isinstance(part, list)
-        else part
-        for part in seen
+        (each[0], re.sub(r"[0-9]+ more.*", "", each[1]), *each[2:])
+        if isinstance(each, tuple) and isinstance(each[0], type)
+        else each
+        for each in pairs
     ]

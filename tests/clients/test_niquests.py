@@ -17,6 +17,7 @@ niquests = pytest.importorskip("niquests")
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation  # noqa: E402
 
+from clients.gateway import DELIVERIES, comparable, events, serving  # noqa: E402
 from clients.replay import answer, replaying  # noqa: E402
 from clients.wire import BODY, DOCUMENT, EVENTS, PATH, STREAM, WHOLE, coded, coding_header, complete  # noqa: E402
 from conftest import Telemetry  # noqa: E402
@@ -107,6 +108,97 @@ def async_sight(url: str, how: str, *, stream: bool = True) -> tuple[Any, ...]:
             return seen
 
     return asyncio.run(main())
+
+
+WITHOUT = b"".join(events(asked=False))
+colours = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+
+
+@colours
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("delivery", DELIVERIES, ids=str)
+def test_usage_that_was_asked_for_is_hidden(
+    how: str, delivery: dict[str, Any], asynchronous: bool, instrument: Any
+) -> None:
+    """However a stream comes and is read: bytes, states and exceptions are those of one that was not asked."""
+    if asynchronous and how in ("iter", "iter_content-7", "raw.read-10", "raw.stream", "text"):
+        pytest.skip("a way of synchronous applications")
+    if how == "iter_lines" and "end" in delivery:
+        pytest.skip("finds a line too much wherever a piece ends with half a line end")
+    look = async_sight if asynchronous else sight
+    with serving(**delivery) as gateway:
+        without = look(gateway.url, how)
+        telemetry = instrument(stream_usage="request")
+        assert comparable(look(gateway.url, how)) == comparable(without)
+        assert gateway.asked == [False, True]
+    if "cut" not in delivery and b"[DONE]" in without[0]:
+        assert telemetry.attributes()["gen_ai.usage.input_tokens"] == 1200
+
+
+@colours
+def test_content_that_was_read_for_the_application_is_cleared_of_usage(asynchronous: bool, instrument: Any) -> None:
+    """Without ``stream`` too."""
+    telemetry = instrument(stream_usage="request")
+    with serving() as gateway:
+        assert (async_sight if asynchronous else sight)(gateway.url, "content", stream=False)[0] == WITHOUT
+    assert telemetry.attributes()["gen_ai.usage.input_tokens"] == 1200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_request_of_the_application_stays_its_own(stream: bool, instrument: Any) -> None:
+    """It is what the response names, unchanged, with what the library found out on its way."""
+    instrument(stream_usage="request")
+    with serving() as gateway, niquests.Session() as session:
+        request = session.prepare_request(niquests.Request("POST", gateway.url + PATH, json=STREAM))
+        body, headers = request.body, dict(request.headers)
+        response = session.send(request, stream=stream)
+        assert response.content == WITHOUT
+        assert response.request is request
+        assert response.conn_info is not None
+        assert request.body is body
+        assert {**request.headers, "traceparent": ""} == {**headers, "traceparent": ""}
+        with pytest.raises(niquests.ConnectionError) as raised:
+            request.url = f"http://127.0.0.1:1{PATH}"
+            session.send(request)
+    assert raised.value.request is request
+    assert gateway.asked == [True]
+
+
+@colours
+@pytest.mark.parametrize("follow", [True, False], ids=["followed", "not-followed"])
+def test_redirects_carry_the_question_and_show_the_application_its_own(
+    follow: bool, asynchronous: bool, instrument: Any
+) -> None:
+    """The request of a redirect is one of the application's, also where the application is to send it."""
+    instrument(stream_usage="request")
+
+    async def script(url: str) -> Any:
+        async with niquests.AsyncSession() as session:
+            return await session.post(url + PATH, json=STREAM, allow_redirects=follow)
+
+    with serving(redirects=True) as gateway:
+        if asynchronous:
+            response = asyncio.run(script(gateway.url))
+        else:
+            with niquests.Session() as session:
+                response = session.post(gateway.url + PATH, json=STREAM, allow_redirects=follow)
+    request = response.request if follow else response.next
+    assert json.loads(request.body) == STREAM
+    assert request.headers["content-length"] == str(len(request.body))
+    assert request.headers["accept-encoding"] != "identity"
+    assert gateway.asked == [True, True][: 1 + follow]
+    if follow:
+        assert response.content == WITHOUT
+
+
+def test_what_is_promised_is_not_asked(instrument: Any) -> None:
+    """The library's own hooks would see the answer before us."""
+    instrument(stream_usage="request")
+    with serving() as gateway, niquests.Session(multiplexed=True) as session:
+        response = session.post(gateway.url + PATH, json=STREAM)
+        session.gather()
+        assert response.content == WITHOUT
+    assert gateway.asked == [False]
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -249,11 +249,11 @@ def _hiding(tapped: Any, kind: Any) -> type:
         except BaseException as error:
             _failed(self, error)
             if isinstance(error, Exception):
-                sieve.end()
+                sieve.release()
                 yield from sieve.pieces(amt)
             raise
         if amt != 0:
-            sieve.end()
+            sieve.release()
             yield from sieve.pieces(amt)
         _settled(self)
 

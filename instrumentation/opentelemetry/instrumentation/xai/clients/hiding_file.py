@@ -60,12 +60,12 @@ class Sieve:
                 self._kept += data
             self._came += len(data)
         if last:
-            self.end()
+            self.release()
+            self._over = True
             self._ends = not data and bool(self._kept)
 
-    def end(self) -> None:
-        """No more comes."""
-        self._over = True
+    def release(self) -> None:
+        """Nothing comes that would change what is held back."""
         self._kept += self._hiding.close()
 
     def broke(self, error: Exception) -> None:
@@ -158,15 +158,15 @@ class HidingFile(_Proxy):  # type: ignore[misc]
             except Exception as error:  # noqa: PERF203  for each read, whose cost that is not
                 sieve.broke(error)
             else:
-                sieve.came(data, last=not data or self.has_ended)
+                self._came(data)
         return sieve.take(size)
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the file gives no more: it may be at its end before it says that it is closed."""
-        file = self.__wrapped__
+    def _came(self, data: bytes) -> None:
+        file, sieve = self.__wrapped__, self._self_sieve
         is_closed = file.isclosed() if hasattr(file, "isclosed") else getattr(file, "closed", False)
-        return bool(is_closed) or getattr(file, "length", None) == 0
+        sieve.came(data, last=not data or bool(is_closed))
+        if getattr(file, "length", None) == 0:  # that it is closed, it may say when it is asked for more
+            sieve.release()
 
     def _lacking(self, sizes: Any, full: bool) -> Any:
         return (self._self_sieve.lacks(sizes[0]),) if full and sizes and sizes[0] is not None else sizes
@@ -184,5 +184,5 @@ class AsyncHidingFile(HidingFile):
             except Exception as error:  # noqa: PERF203  for each read, whose cost that is not
                 sieve.broke(error)
             else:
-                sieve.came(data, last=not data or self.has_ended)
+                self._came(data)
         return sieve.take(size)

@@ -16,7 +16,7 @@ _OURS = ("body", "headers")
 class Stead:
     """The request that is sent, and what it stands for."""
 
-    __slots__ = ("_headers", "own", "request")
+    __slots__ = ("_headers", "_state", "own", "request")
 
     def __init__(self, own: Any, body: bytes) -> None:
         self.own = own
@@ -29,6 +29,7 @@ class Stead:
             request.headers[_LENGTH] = str(len(body))
         request.body = body
         self._headers = request.headers.copy()
+        self._state = dict(vars(request))
 
     @guarded
     def put_back(self, response: Any) -> None:
@@ -47,7 +48,7 @@ class Stead:
     def _put_back_changes(self) -> None:
         own, sent = self.own, self.request
         for name, value in vars(sent).items():
-            if name not in _OURS and value is not getattr(own, name, None):
+            if name not in _OURS and value is not self._state.get(name):
                 setattr(own, name, value)
         for name in (*self._headers, *sent.headers):
             value = sent.headers.get(name)
