@@ -144,7 +144,6 @@ PIECEMEAL = (
 @pytest.mark.parametrize("delivery", DELIVERIES, ids=str)
 def test_usage_that_was_asked_for_is_hidden(how: str, delivery: dict[str, Any], instrument: Any) -> None:
     """However a stream comes and is read: bytes, pieces, states and exceptions are those of one that was not asked."""
-
     if how == "iter_lines" and "end" in delivery:
         pytest.skip("finds a line too much wherever a piece ends with half a line end")
 

@@ -54,6 +54,11 @@ def post(url: str, owner: Any = None, **more: Any) -> Any:
     return (owner or urllib3.PoolManager()).request("POST", url + PATH, **options)
 
 
+def reads(response: Any, size: int) -> list[bytes]:
+    """What one ``read`` after the other gives."""
+    return list(iter(lambda: response.read(size), b""))
+
+
 @contextmanager
 def owner_of(way: str, url: str) -> Iterator[tuple[Any, str]]:
     """A manager, or a pool, and what it wants in front of a path."""
@@ -192,9 +197,9 @@ def test_pieces_are_those_of_a_stream_that_was_not_asked(how: str, instrument: A
 def test_no_piece_is_longer_than_it_may_be(size: int, frame: str, instrument: Any) -> None:
     """What was held back goes on in pieces of the size that was asked for; ``read`` fills them."""
     with serving(frame=frame, split=17) as gateway:
-        wanted = list(iter(lambda response=post(gateway.url): response.read(size), b""))
+        wanted = reads(post(gateway.url), size)
         instrument(stream_usage="request")
-        assert list(iter(lambda response=post(gateway.url): response.read(size), b"")) == wanted
+        assert reads(post(gateway.url), size) == wanted
         pieces = list(post(gateway.url).stream(size))
     assert max(map(len, pieces)) <= size
     assert b"".join(pieces) == b"".join(wanted)
