@@ -112,9 +112,9 @@ def test_as_the_kubernetes_operator_injects(user: User, wheel: Path, receiver: R
     bare = User(tmp_path / "application", dict(user.variables))
     done = user.run(user.python, "-m", "venv", str(bare.folder))
     assert done.returncode == 0
-    bare.install("openai")  # the application's image knows nothing of telemetry
+    bare.install("--no-compile", "openai")  # the application's image knows nothing of telemetry
     injected = tmp_path / "otel-auto-instrumentation-python"
-    user.install("--target", str(injected), f"{wheel}[otlp]")
+    user.install("--no-compile", "--target", str(injected), f"{wheel}[otlp]")
     for name in ("openai", "httpx2", "httpx"):
         assert not (injected / name).exists()
     path = os.pathsep.join([str(injected / "opentelemetry/instrumentation/auto_instrumentation"), str(injected)])
