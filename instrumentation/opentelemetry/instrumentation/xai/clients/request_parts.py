@@ -21,8 +21,14 @@ class Address(NamedTuple):
 
 def host_of(url: str) -> str:
     """The host that a URL names: all that other traffic pays, so the URL is not parsed further."""
-    authority = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    return authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0]
+    parts = url.split("/", 3)
+    if len(parts) < 3:
+        return ""
+    host = parts[2]
+    if ":" not in host and "@" not in host:
+        return host
+    host = host.rpartition("@")[2]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def address_of(url: str) -> Address:
