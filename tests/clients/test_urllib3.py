@@ -186,21 +186,21 @@ def test_usage_that_was_asked_for_is_hidden(how: str, delivery: dict[str, Any], 
 @pytest.mark.parametrize("how", ["read", "stream", "read1"])
 def test_pieces_are_those_of_a_stream_that_was_not_asked(how: str, instrument: Any) -> None:
     """Chunks that come whole are handed on whole, and none is empty."""
-    with serving() as gateway:
-        pieces = list(WAYS[how](post(gateway.url)))
+    with serving() as gateway, urllib3.PoolManager() as manager:
+        pieces = list(WAYS[how](post(gateway.url, manager)))
         instrument(stream_usage="request")
-        assert list(WAYS[how](post(gateway.url))) == pieces
+        assert list(WAYS[how](post(gateway.url, manager))) == pieces
 
 
 @pytest.mark.parametrize("size", [1, 3, 50, 200, 4096])
 @pytest.mark.parametrize("frame", ["chunks", "length"])
 def test_no_piece_is_longer_than_it_may_be(size: int, frame: str, instrument: Any) -> None:
     """What was held back goes on in pieces of the size that was asked for; ``read`` fills them."""
-    with serving(frame=frame, split=17) as gateway:
-        wanted = reads(post(gateway.url), size)
+    with serving(frame=frame, split=17) as gateway, urllib3.PoolManager() as manager:
+        wanted = reads(post(gateway.url, manager), size)
         instrument(stream_usage="request")
-        assert reads(post(gateway.url), size) == wanted
-        pieces = list(post(gateway.url).stream(size))
+        assert reads(post(gateway.url, manager), size) == wanted
+        pieces = list(post(gateway.url, manager).stream(size))
     assert max(map(len, pieces)) <= size
     assert b"".join(pieces) == b"".join(wanted)
     assert b"" not in pieces
@@ -210,11 +210,11 @@ def test_no_piece_is_longer_than_it_may_be(size: int, frame: str, instrument: An
 @pytest.mark.parametrize("split", [None, 7])
 def test_what_is_preloaded_is_cleared_of_usage(frame: str, split: int | None, instrument: Any) -> None:
     """What urllib3 read before it returned is what the application would have got, and as much."""
-    with serving(frame=frame, split=split) as gateway:
-        without = post(gateway.url, preload_content=True)
+    with serving(frame=frame, split=split) as gateway, urllib3.PoolManager() as manager:
+        without = post(gateway.url, manager, preload_content=True)
         telemetry = instrument(stream_usage="request")
         for more in ({}, {"decode_content": False}):
-            response = post(gateway.url, preload_content=True, **more)
+            response = post(gateway.url, manager, preload_content=True, **more)
             assert response.data == without.data
             assert response.read() == without.read()
             assert response.tell() == without.tell()
@@ -258,7 +258,9 @@ def test_what_is_promised_is_not_asked(instrument: Any) -> None:
     """Its answer may come by many ways, on which nothing could be hidden."""
     instrument(stream_usage="request")
     with serving() as gateway, urllib3.PoolManager() as manager:
-        post(gateway.url, manager, multiplexed=True)
+        promise = post(gateway.url, manager, multiplexed=True)
+        response = manager.get_response() if not hasattr(promise, "status") else promise
+        assert b"[DONE]" in response.data
     assert gateway.asked == [False]
 
 
