@@ -36,7 +36,7 @@ class _Waiting:
     @staticmethod
     def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205  that takes imports
         """Switch on before one of the modules is imported, and let the others find it."""
-        if name not in LIBRARIES and name not in SERVERS:
+        if (name not in LIBRARIES and name not in SERVERS) or _a_file_is_being_read():
             return None
         sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _Waiting)]
         _switch_on()
@@ -46,6 +46,12 @@ class _Waiting:
             if spec is not None:
                 return spec
         return None
+
+
+def _a_file_is_being_read() -> bool:
+    """Whether OpenTelemetry's command is about to switch on with the settings of a file; its exporters import clients."""
+    command, package = "opentelemetry.instrumentation.auto_instrumentation", "opentelemetry.instrumentation.xai"
+    return bool(os.environ.get("OTEL_CONFIG_FILE")) and command in sys.modules and package not in sys.modules
 
 
 def _switch_on() -> None:
