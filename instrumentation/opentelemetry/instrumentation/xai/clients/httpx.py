@@ -24,6 +24,7 @@ from ..observer import Failures, Listener, ObservedCall, Observer, Overheard, qu
 from ..stream_usage import Hiding
 from ..tap import AsyncTap, tap
 from . import CurrentObserver
+from .httpx_headers import HeaderList
 from .httpx_usage import Stead
 from .patching import together, wrap_each
 
@@ -67,6 +68,7 @@ class _Library:
             transport=(module.TransportError, OSError, EOFError),
             decoding=qualified_name(module.DecodingError),
         )
+        self.headers = HeaderList(module.Headers)
         self.tapped = _tapped(module.SyncByteStream)
         self.async_tapped = _async_tapped(module.AsyncByteStream)
         self._home = str(getattr(module, "__file__", "")).rpartition("/")[0]
@@ -158,17 +160,20 @@ class _Library:
 
     @guarded
     def _begin(self, observer: Observer, request: Any) -> ObservedCall | None:
-        url = request.url
-        return observer.watch(
+        url, headers, carrier = request.url, request.headers, dict[str, str]()
+        call = observer.watch(
             request.method,
             url.host,
             url.port or _DEFAULT_PORTS.get(url.scheme, 443),
             url.path,
-            request.headers.raw,
+            self.headers.pairs(headers),
             getattr(request, "_content", None),
-            request.headers,
+            carrier,
             self.failures,
         )
+        for name, value in carrier.items():
+            self.headers.set(headers, name, value)
+        return call
 
 
 class _Sending:
@@ -218,7 +223,7 @@ class _Sending:
         try:
             self._response = response
             call = self._call
-            has_events = call.headers_received(response.status_code, response.headers.raw)
+            has_events = call.headers_received(response.status_code, self._library.headers.pairs(response.headers))
             if response.is_stream_consumed:
                 if call.hiding is not None:
                     self._hide(response, call.hiding)
@@ -260,7 +265,7 @@ class _Sending:
     def _look_for_response(self, error: BaseException) -> None:
         response = self._library.response_in(error)
         if response is not None:
-            self._call.headers_received(response.status_code, response.headers.raw)
+            self._call.headers_received(response.status_code, self._library.headers.pairs(response.headers))
             if self._stead is not None:
                 self._stead.put_back(response)
 
