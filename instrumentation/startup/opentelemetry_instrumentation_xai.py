@@ -49,7 +49,7 @@ class _Waiting:
 
 
 def _a_file_is_being_read() -> bool:
-    """Whether OpenTelemetry's command is about to apply the settings of a file: its exporters import clients, too early."""
+    """Whether OpenTelemetry's command is about to apply the settings of a file, whose exporters import clients."""
     command, package = "opentelemetry.instrumentation.auto_instrumentation", "opentelemetry.instrumentation.xai"
     return bool(os.environ.get("OTEL_CONFIG_FILE")) and command in sys.modules and package not in sys.modules
 
