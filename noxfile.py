@@ -84,6 +84,7 @@ def niquests(session: nox.Session, niquests: str) -> None:
 @nox.session(python=["3.10", "3.12", "3.13"])
 def switching_on(session: nox.Session) -> None:
     """All ways of switching on, as a new user tries them (the suite itself does so on the interpreter that runs it)."""
+    session.env["THOROUGH"] = "1"
     _test(session, "httpx", "opentelemetry-exporter-otlp-proto-http", tests=("tests/switching_on",))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from conftest import THOROUGH
+
 USAGE = {
     "prompt_tokens": 1200,
     "completion_tokens": 2,
@@ -146,11 +148,12 @@ def serving(**how: Any) -> Iterator[Gateway]:
         thread.join(5)
 
 
-DELIVERIES = [
+_DELIVERIES = [
     *({"frame": frame, "split": size} for frame in ("chunks", "length", "close") for size in (None, 1, 7, 10_000)),
     *({"frame": frame, "cut": cut} for frame in ("chunks", "length") for cut in (700, len(events(asked=True)[0]) + 40)),
     {"end": "\r\n", "split": 3},
 ]
+DELIVERIES = _DELIVERIES if THOROUGH else _DELIVERIES[::3]
 """Ways in which a stream may come."""
 
 
@@ -160,10 +163,15 @@ def comparable(seen: tuple[Any, ...]) -> list[Any]:
 
 
 def _without_length(part: list[Any]) -> list[Any]:
-    pairs = [each for each in part if not (isinstance(each, tuple) and str(each[0]).lower() == "content-length")]
+    pairs = [each for each in part if not (_is_length(each))]
     return [
         (each[0], re.sub(r"[0-9]+ more.*", "", each[1]), *each[2:])
         if isinstance(each, tuple) and isinstance(each[0], type)
         else each
         for each in pairs
     ]
+
+
+def _is_length(part: Any) -> bool:
+    """Whether a part is the header of the length, which old versions of niquests give as a list."""
+    return isinstance(part, (tuple, list)) and len(part) == 2 and str(part[0]).lower() == "content-length"
