@@ -29,7 +29,7 @@ _PEERS = {  # by how the names of their instrumentation scopes begin
     "opentelemetry.util.genai": Peer(frozenset({_DURATION, _TOKENS})),  # util-genai 1.1b0, under openai-v2 2.4b0
     "opentelemetry.instrumentation.openai": Peer(frozenset({_DURATION, _TOKENS})),  # traceloop's, 0.62.4
     "opentelemetry.instrumentation.anthropic": Peer(frozenset({_DURATION, _TOKENS})),  # traceloop's, 0.62.4
-    "openlit": Peer(frozenset({_DURATION, _TOKENS}), omits_failures=True),  # 1.45.0
+    "openlit": Peer(frozenset({_DURATION, _TOKENS}), omits_failures=True),  # 1.34.43
     "logfire.openai": Peer(suppresses=True),  # 5.4.0
     "logfire.anthropic": Peer(suppresses=True),
     "pydantic-ai": Peer(frozenset({_TOKENS, _FIRST_CHUNK})),  # 2.68.0
