@@ -211,94 +211,23 @@ class _Both:
         return call if witnessed is None else _BothMessages(call, witnessed)
 
 
-class _BothMessages:
-    """One call over gRPC that both watch."""
-
-    __slots__ = ("_call", "_witnessed")
-
-    uneventful: Form | None = None
-    hiding: Hiding | None = None
-
-    def __init__(self, call: ObservedMessages, witnessed: ObservedMessages) -> None:
-        self._call = call
-        self._witnessed = witnessed
-
-    def sent(self) -> None:
-        """Tell both."""
-        self._witnessed.sent()
-        self._call.sent()
-
-    def bytes_received(self, message: Any) -> None:
-        """Tell both."""
-        self._witnessed.bytes_received(message)
-        self._call.bytes_received(message)
-
-    def finished(self, message: Any = None) -> None:
-        """Tell both."""
-        self._witnessed.finished(message)
-        self._call.finished(message)
-
-    def failed(self, error: BaseException) -> None:
-        """Tell both."""
-        self._witnessed.failed(error)
-        self._call.failed(error)
-
-    def refused(self) -> None:
-        """Tell both."""
-        self._witnessed.refused()
-        self._call.refused()
-
-    def closed(self) -> None:
-        """Tell both."""
-        self._witnessed.closed()
-        self._call.closed()
-
-    def forgotten(self) -> None:
-        """Tell both."""
-        self._witnessed.forgotten()
-        self._call.forgotten()
-
-
-class _BothCalls:
-    """One call that both watch."""
+class _BothListeners:
+    """One call that both watch: the witness is told first."""
 
     __slots__ = ("_call", "_witnessed")
 
     uneventful: Form | None = None
 
-    def __init__(self, call: ObservedCall, witnessed: ObservedCall) -> None:
+    def __init__(self, call: Any, witnessed: Any) -> None:
         self._call = call
         self._witnessed = witnessed
 
-    @property
-    def hiding(self) -> Hiding | None:
-        """The application's own."""
-        return self._call.hiding
-
-    def ask(self) -> bytes | None:
-        """Ask if the application's does: the witness needs no usage."""
-        return self._call.ask()
-
-    def hold(self) -> None:
-        """Tell the one that has a span."""
-        self._call.hold()
-
-    def let_go(self) -> None:
-        """Tell the one that has a span."""
-        self._call.let_go()
-
-    def headers_received(self, status_code: int, headers: Headers) -> bool:
-        """Tell both."""
-        headers = list(headers)
-        self._witnessed.headers_received(status_code, headers)
-        return self._call.headers_received(status_code, headers)
-
-    def bytes_received(self, chunk: bytes) -> None:
+    def bytes_received(self, chunk: Any) -> None:
         """Tell both."""
         self._witnessed.bytes_received(chunk)
         self._call.bytes_received(chunk)
 
-    def finished(self, content: bytes | None = None) -> None:
+    def finished(self, content: Any = None) -> None:
         """Tell both."""
         self._witnessed.finished(content)
         self._call.finished(content)
@@ -317,6 +246,55 @@ class _BothCalls:
         """Tell both."""
         self._witnessed.forgotten()
         self._call.forgotten()
+
+
+class _BothMessages(_BothListeners):
+    """One call over gRPC."""
+
+    __slots__ = ()
+
+    hiding: Hiding | None = None
+
+    def sent(self) -> None:
+        """Tell both."""
+        self._witnessed.sent()
+        self._call.sent()
+
+    def refused(self) -> None:
+        """Tell both."""
+        self._witnessed.refused()
+        self._call.refused()
+
+
+class _BothCalls(_BothListeners):
+    """One call over HTTP."""
+
+    __slots__ = ()
+
+    @property
+    def hiding(self) -> Hiding | None:
+        """The application's own."""
+        hiding: Hiding | None = self._call.hiding
+        return hiding
+
+    def ask(self) -> bytes | None:
+        """Ask if the application's does: the witness needs no usage."""
+        body: bytes | None = self._call.ask()
+        return body
+
+    def hold(self) -> None:
+        """Tell the one that has a span."""
+        self._call.hold()
+
+    def let_go(self) -> None:
+        """Tell the one that has a span."""
+        self._call.let_go()
+
+    def headers_received(self, status_code: int, headers: Headers) -> bool:
+        """Tell both."""
+        self._witnessed.headers_received(status_code, headers)
+        has_events: bool = self._call.headers_received(status_code, headers)
+        return has_events
 
 
 class _Mute:
