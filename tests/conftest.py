@@ -1,5 +1,6 @@
 """What all tests share: loud faults, a real server, and telemetry that can be looked at."""
 
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return file if file.endswith(TOGETHER) else nodeid
 
     return Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Take what the suite itself is made of out of the collector's sight: many tests collect, each for its own few."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -53,6 +53,7 @@ def answer(
     body: Sequence[bytes], *, content_type: str = "text/event-stream", headers: str = "", cut: bool = False
 ) -> list[bytes]:
     """A chunked HTTP/1.1 answer, one chunk a piece; ``cut`` leaves out its end."""
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{headers}transfer-encoding: chunked\r\n\r\n".encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{headers}transfer-encoding: chunked\r\n"
+    closing = "connection: close\r\n\r\n"  # said, lest a client that keeps connections uses one again meanwhile
     chunks = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in body if piece]
-    return [head, *chunks] + ([] if cut else [b"0\r\n\r\n"])
+    return [(head + closing).encode(), *chunks] + ([] if cut else [b"0\r\n\r\n"])

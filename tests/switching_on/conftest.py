@@ -40,26 +40,26 @@ def wheel(once: Any) -> Path:
     return Path(wheel)
 
 
+def _environment(once: Any, name: str, *packages: str) -> Path:
+    return Path(once(name, lambda folder: User(new_environment(folder), {}).install(*packages)))
+
+
 @pytest.fixture(scope="session")
 def installed(once: Any, wheel: Path) -> Path:
     """A fresh environment with the wheel, its extra ``otlp`` and the openai SDK, and nothing else."""
+    return _environment(once, "user", f"{wheel}[otlp]", "httpx", "openai")
 
-    def make(folder: Path) -> None:
-        User(new_environment(folder), {}).install(f"{wheel}[otlp]", "openai")
 
-    return Path(once("user", make))
+@pytest.fixture(scope="session")
+def installed_with_configuration(once: Any, wheel: Path) -> Path:
+    """A fresh environment for declarative configuration."""
+    return _environment(once, "configuration", f"{wheel}[otlp]", "httpx", "opentelemetry-configuration")
 
 
 @pytest.fixture(scope="session")
 def installed_with_servers(once: Any, wheel: Path) -> Path:
-    """The same with what serves applications, and declarative configuration."""
-
-    def make(folder: Path) -> None:
-        User(new_environment(folder), {}).install(
-            f"{wheel}[otlp]", "openai", "fastapi", "uvicorn", "gunicorn", "gevent", "opentelemetry-configuration"
-        )
-
-    return Path(once("server", make))
+    """A fresh environment with what serves applications."""
+    return _environment(once, "server", f"{wheel}[otlp]", "openai", "fastapi", "uvicorn", "gunicorn", "gevent")
 
 
 @pytest.fixture
@@ -82,6 +82,12 @@ def _variables(server: Any) -> dict[str, str]:
 def user(installed: Path, server: Any, tmp_path: Path) -> User:
     """A user who has installed the package, and whose application talks to the local server."""
     return User(installed, _variables(server), tmp_path)
+
+
+@pytest.fixture
+def configurer(installed_with_configuration: Path, server: Any, tmp_path: Path) -> User:
+    """A user who says everything in a configuration file."""
+    return User(installed_with_configuration, _variables(server), tmp_path)
 
 
 @pytest.fixture

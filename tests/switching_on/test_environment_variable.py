@@ -2,7 +2,6 @@
 
 import os
 import signal
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -13,17 +12,10 @@ import pytest
 from conftest import THOROUGH
 from opentelemetry.instrumentation.xai.clients import LIBRARIES
 from switching_on.otlp_receiver import Receiver
-from switching_on.user import ROOT, User, new_environment
+from switching_on.user import CALL, OPENAI, ROOT, User, new_environment
 
 ON = {"OTEL_INSTRUMENTATION_XAI_ENABLED": "true"}
 ENABLED = "OTEL_INSTRUMENTATION_XAI_ENABLED"
-CALL = """
-import openai
-client = openai.OpenAI()
-def ask(text="Name a river."):
-    answer = client.chat.completions.create(model="grok-4.7", messages=[{"role": "user", "content": text}])
-    return answer.choices[0].finish_reason
-"""
 SCRIPT = CALL + "print(ask())\n"
 
 
@@ -32,9 +24,10 @@ def to(receiver: Receiver) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
 
 
-def test_spans_and_metrics_arrive(user: User, receiver: Receiver) -> None:
+@pytest.mark.parametrize("call", [CALL, OPENAI], ids=["httpx", "openai"])
+def test_spans_and_metrics_arrive(user: User, receiver: Receiver, call: str) -> None:
     """A script that never mentions OpenTelemetry, and exits right after its call: nothing is lost, nothing printed."""
-    done = user.script(SCRIPT, **ON, **to(receiver))
+    done = user.script(call + "print(ask())\n", **ON, **to(receiver))
     assert (done.returncode, done.stdout, done.stderr) == (0, "stop\n", "")
     (attributes,) = receiver.attributes()
     assert attributes["gen_ai.provider.name"] == "x_ai"
@@ -171,7 +164,7 @@ def test_an_exporter_that_is_not_installed_is_named(user: User, receiver: Receiv
 def test_without_the_extra_it_is_said(wheel: Path, tmp_path: Path, server: Any, receiver: Receiver) -> None:
     """An exporter is asked for and none is installed: one warning with the command that installs it."""
     user = User(new_environment(tmp_path / "venv"), {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "k"})
-    user.install("--no-compile", str(wheel), "openai")
+    user.install("--no-compile", str(wheel), "httpx")
     done = user.script(SCRIPT, **ON, **to(receiver), OTEL_INSTRUMENTATION_XAI_HOSTS="127.0.0.1")
     assert done.stdout == "stop\n"
     assert {"opentelemetry-instrumentation-xai[otlp]" in line for line in done.stderr.splitlines()} == {True}
@@ -211,7 +204,7 @@ def services(receiver: Receiver) -> list[str]:
 
 
 def test_an_sdk_that_is_set_up_after_the_import_is_used(user: User, receiver: Receiver) -> None:
-    """The application sets up its own SDK after its first import of openai: everything goes there."""
+    """The application sets up its own SDK after its first import of a client: everything goes there."""
     done = user.script(CALL + OWN + "set_up()\nprint(ask())\n", **ON, **to(receiver))
     assert (done.stdout, done.stderr) == ("stop\n", "")
     assert services(receiver) == ["own"]
@@ -241,7 +234,7 @@ def test_the_application_may_still_say_how(user: User, receiver: Receiver) -> No
     """``instrument()`` in an application that was switched on by the variable: its keywords count, without a warning."""
     own = "from opentelemetry.instrumentation.xai import XAIInstrumentor\n"
     own += "XAIInstrumentor().instrument(conversation_id='off')\n"
-    ask = "client.chat.completions.create(model='m', messages=[], extra_headers={'x-grok-conv-id': 'one'})\n"
+    ask = "ask(headers={'x-grok-conv-id': 'one'})\n"
     done = user.script(CALL + own + ask, **ON, **to(receiver))
     assert (done.returncode, done.stderr) == (0, "")
     (attributes,) = receiver.attributes()
@@ -363,17 +356,16 @@ def test_the_line_costs_a_look_up() -> None:
     """Unset, the start-up line costs hardly more than the compilation of any line that looks up a variable."""
     line = (ROOT / "instrumentation/startup/opentelemetry_instrumentation_xai.pth").read_text()
 
-    def median(source: str) -> float:
-        times = []
-        for _ in range(1000):
-            began = time.perf_counter()
-            exec(source)
-            times.append(time.perf_counter() - began)
-        return statistics.median(times)
+    def took(source: str) -> float:
+        began = time.perf_counter()
+        exec(source)
+        return time.perf_counter() - began
 
     assert not os.environ.get(ENABLED)
-    looking_up = min(median('import os; os.getenv("SOME_VARIABLE")') for _ in range(5))  # 11 to 14 microseconds
-    assert min(median(line) for _ in range(5)) < 1.8 * looking_up  # 14 to 19.4; the goal is 20
+    # In turns, and the least of each: what else the machine does costs both the same.
+    pairs = [(took('import os; os.getenv("SOME_VARIABLE")'), took(line)) for _ in range(5000)]
+    looking_up, ours = (min(times) for times in zip(*pairs, strict=True))  # 11 and 15 microseconds
+    assert ours < 1.8 * looking_up
 
 
 def test_the_start_up_file_knows_the_clients() -> None:
@@ -404,7 +396,7 @@ def test_a_package_that_is_broken_is_said_and_no_more(user: User) -> None:
 def test_an_editable_installation_works_too(tmp_path: Path, server: Any, receiver: Receiver) -> None:
     """``pip install -e`` puts the start-up files into the site directory as well."""
     user = User(new_environment(tmp_path / "venv"), {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "k"})
-    user.install("--no-compile", "-e", ".[otlp]", "openai")
+    user.install("--no-compile", "-e", ".[otlp]", "httpx")
     done = user.script(SCRIPT, **ON, **to(receiver), OTEL_INSTRUMENTATION_XAI_HOSTS="127.0.0.1")
     assert (done.stdout, done.stderr) == ("stop\n", "")
     assert len(receiver.spans()) == 1
@@ -414,7 +406,7 @@ def test_uninstalling_leaves_nothing(wheel: Path, tmp_path: Path) -> None:
     """``pip uninstall`` takes the start-up files away, and Python starts as before, with the variable set."""
     user = User(new_environment(tmp_path / "venv"), {})
     user.install("--no-compile", str(wheel))
-    done = user.run(user.python, "-m", "pip", "uninstall", "-y", "-q", "opentelemetry-instrumentation-xai")
+    done = user.run(*user.pip, "uninstall", "-y", "-q", "opentelemetry-instrumentation-xai")
     assert done.returncode == 0
     assert not list(user.folder.rglob("opentelemetry_instrumentation_xai*"))
     done = user.run(user.python, "-c", "print(1)", **ON)
