@@ -214,6 +214,7 @@ def test_what_a_body_says_is_observed(record: Callable[..., Body], recording: tu
         assert observation.usage is None
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: "-".join(map(str, recording)))
 def test_a_body_may_be_cut_anywhere(record: Callable[..., Body], recording: tuple[Any, ...]) -> None:
     """A body split at any byte position, or given byte by byte, is the same observation as the body whole."""

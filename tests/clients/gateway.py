@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from conftest import THOROUGH
-
 USAGE = {
     "prompt_tokens": 1200,
     "completion_tokens": 2,
@@ -148,12 +146,11 @@ def serving(**how: Any) -> Iterator[Gateway]:
         thread.join(5)
 
 
-_DELIVERIES = [
+DELIVERIES = [
     *({"frame": frame, "split": size} for frame in ("chunks", "length", "close") for size in (None, 1, 7, 10_000)),
     *({"frame": frame, "cut": cut} for frame in ("chunks", "length") for cut in (700, len(events(asked=True)[0]) + 40)),
     {"end": "\r\n", "split": 3},
 ]
-DELIVERIES = _DELIVERIES if THOROUGH else _DELIVERIES[::3]
 """Ways in which a stream may come."""
 
 

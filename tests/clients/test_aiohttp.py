@@ -825,6 +825,7 @@ def shown(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items() if name != "traceparent"}
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "readexactly"])
 @pytest.mark.parametrize("how", [{}, {"split": 1}, {"split": 7}, {"split": 10_000}], ids=str)
 @pytest.mark.parametrize("arrived", [False, True], ids=["arriving", "arrived"])

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
 from clients.drivers import DRIVERS, Call
-from conftest import THOROUGH, Telemetry
+from conftest import Telemetry
 
 ENDPOINTS = ("chat", "responses", "messages")
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
@@ -227,10 +227,11 @@ def test_a_body_that_the_server_cuts_is_an_interrupted_one(
     assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
 
 
+@pytest.mark.combinations
 @every_driver
 @every_endpoint
 @both
-@pytest.mark.parametrize("status", [400, 401, 429, 500] if THOROUGH else [400, 500])
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_an_http_error_is_named_by_its_status(
     driver: Any, endpoint: str, streamed: bool, status: int, make: Any, observed: Telemetry
 ) -> None:
@@ -334,8 +335,9 @@ def test_the_first_token_is_the_first_that_is_not_empty(driver: Any, endpoint: s
     }
 
 
+@pytest.mark.combinations
 @every_driver
-@pytest.mark.parametrize("endpoint", ENDPOINTS if THOROUGH else ["chat"])
+@every_endpoint
 @both
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 def test_a_compressed_answer_tells_the_same(

@@ -451,6 +451,7 @@ def _coded(coding: str, *, damaged: bool) -> bytes:
     return b"\x00\xffno" + coded[4:] if damaged else coded[: len(coded) * 2 // 3]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("how", ["send", "bytes", "lines"])
 @pytest.mark.parametrize("damaged", [False, True], ids=["truncated", "damaged"])

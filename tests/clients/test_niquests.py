@@ -27,7 +27,6 @@ from opentelemetry.instrumentation.xai import XAIInstrumentor  # noqa: E402
 # urllib3-future leaves sockets to the collector now and then, with us or without
 pytestmark = pytest.mark.filterwarnings(r"ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 HEADERS = {"authorization": "Bearer k"}
-CLOSE = "connection: close\r\n"
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "content": lambda response: [response.content],
@@ -114,6 +113,7 @@ WITHOUT = b"".join(events(asked=False))
 colours = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 
 
+@pytest.mark.combinations
 @colours
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("delivery", DELIVERIES, ids=str)
@@ -201,6 +201,7 @@ def test_what_is_promised_is_not_asked(instrument: Any) -> None:
     assert gateway.asked == [False]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize("coding", ["plain", "gzip", "br", "damaged"])
@@ -216,6 +217,7 @@ def test_an_answer_looks_the_same_as_without_us(how: str, cut: bool, coding: str
             assert complete(telemetry)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", ["content", "iter_content", "iter_raw", "iter_lines", "raw.read", "raw.data"])
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize("coding", ["plain", "gzip", "br", "damaged"])
@@ -416,7 +418,7 @@ def test_originals_come_back(instrument: Any) -> None:
     """``uninstrument()`` puts the very same functions back; a stream that outlives it ends its span."""
     originals = niquests.Session.send, niquests.AsyncSession.send, niquests.adapters.HTTPAdapter.send
     telemetry = instrument()
-    with replaying(*answer(EVENTS, headers=CLOSE)) as url, niquests.Session() as session:
+    with replaying(*answer(EVENTS)) as url, niquests.Session() as session:
         response = session.post(url + PATH, json=STREAM, stream=True)
         XAIInstrumentor().uninstrument()
         assert (niquests.Session.send, niquests.AsyncSession.send, niquests.adapters.HTTPAdapter.send) == originals

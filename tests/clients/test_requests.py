@@ -111,6 +111,7 @@ def sight(url: str, how: str, *, stream: bool = True) -> tuple[Any, ...]:
         return (*seen, response.raw.closed)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize("coding", ["plain", "gzip", "br", "damaged"])
@@ -140,6 +141,7 @@ PIECEMEAL = (
 """Ways whose pieces are those in which the stream came."""
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("delivery", DELIVERIES, ids=str)
 def test_usage_that_was_asked_for_is_hidden(how: str, delivery: dict[str, Any], instrument: Any) -> None:
@@ -719,7 +721,7 @@ def test_each_is_on_when_it_is_on_in_any_order(
     monkeypatch.setattr(requests.Session, "send", requests.Session.send)  # for the next test, whatever stays here
     originals = requests.Session.request, requests.Session.prepare_request, requests.Session.send
     on: set[str] = set()
-    with replaying(*answer(EVENTS, headers="connection: close\r\n")) as url, requests.Session() as session:
+    with replaying(*answer(EVENTS)) as url, requests.Session() as session:
         for step in order:
             who, what = step.split()
             if who == "ours":

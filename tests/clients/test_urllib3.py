@@ -40,7 +40,6 @@ OTHERS = "opentelemetry.instrumentation.urllib3"
 HEADERS = {"content-type": "application/json", "authorization": "Bearer k"}
 JSON = json.dumps(STREAM)
 FUTURE = hasattr(urllib3, "AsyncPoolManager")
-CLOSE = "connection: close\r\n"
 
 if FUTURE:  # it leaves sockets to the collector now and then, with us or without
     pytestmark = pytest.mark.filterwarnings(
@@ -135,6 +134,7 @@ def sight(url: str, how: str, **more: Any) -> tuple[Any, ...]:
         return (*seen, response.closed)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize("coding", ["plain", "gzip", "br", "damaged"])
@@ -168,6 +168,7 @@ def test_an_answer_without_chunks_is_seen_as_one_in_chunks(how: str, coding: str
             assert complete(telemetry)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("delivery", DELIVERIES, ids=str)
 def test_usage_that_was_asked_for_is_hidden(how: str, delivery: dict[str, Any], instrument: Any) -> None:
@@ -299,7 +300,7 @@ def test_a_stream_cut_anywhere_is_understood(observed: Telemetry) -> None:
     count = 0
     for size in (1, 3, 17, 64):
         pieces = [WHOLE[index : index + size] for index in range(0, len(WHOLE), size)]
-        with replaying(*answer(pieces, headers=CLOSE)) as url, urllib3.PoolManager() as manager:
+        with replaying(*answer(pieces)) as url, urllib3.PoolManager() as manager:
             for way in (1, 5, None):
                 assert b"".join(post(url, manager).stream(way)) == WHOLE
                 count += 1
@@ -452,7 +453,7 @@ def test_asynchronous_managers_are_observed(way: str, preload: bool, observed: T
                 response = await (await manager.connection_from_url(url)).urlopen("POST", PATH, **options)
             return bytes(await response.data)
 
-    with replaying(*answer(EVENTS, headers=CLOSE)) as url:
+    with replaying(*answer(EVENTS)) as url:
         assert asyncio.run(main(url)) == WHOLE
     assert complete(observed)
 
@@ -485,7 +486,7 @@ def test_each_is_on_when_it_is_on_in_any_order(
     originals = urllib3.PoolManager.urlopen, urllib3.HTTPConnectionPool.urlopen
     monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", originals[1])  # for the next test, whatever stays here
     on: set[str] = set()
-    with replaying(*answer(EVENTS, headers=CLOSE)) as url, owner_of(way, url) as (owner, prefix):
+    with replaying(*answer(EVENTS)) as url, owner_of(way, url) as (owner, prefix):
         for step in order:
             who, what = step.split()
             if who == "ours":
@@ -524,7 +525,7 @@ def test_beneath_theirs_suppression_is_honoured(suppress: Any, way: str, theirs:
 def test_managers_made_before_are_covered_and_originals_come_back(instrument: Any) -> None:
     """``instrument()`` covers managers that exist; ``uninstrument()`` puts the very same functions back."""
     originals = urllib3.PoolManager.urlopen, urllib3.HTTPConnectionPool.urlopen
-    with replaying(*answer(EVENTS, headers=CLOSE)) as url, urllib3.PoolManager() as manager:
+    with replaying(*answer(EVENTS)) as url, urllib3.PoolManager() as manager:
         for _ in range(2):
             telemetry = instrument()
             assert post(url, manager).data == WHOLE

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from conftest import THOROUGH
 from opentelemetry.instrumentation.xai.clients import LIBRARIES
 from switching_on.otlp_receiver import Receiver
 from switching_on.user import CALL, OPENAI, ROOT, User, new_environment
@@ -108,7 +107,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), WRONG if THOROUGH else WRONG[::4])
+@pytest.mark.combinations
+@pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
 def test_a_wrong_value_gives_one_warning(user: User, receiver: Receiver, name: str, value: str, allowed: str) -> None:
     """One line names the variable, the value and what is allowed; the default is used, and the application runs on."""
     done = user.script(SCRIPT, **{**ON, **to(receiver), name: value})
