@@ -27,8 +27,8 @@ from opentelemetry.instrumentation.xai.telemetry.spans import OwnSpan
 from opentelemetry.instrumentation.xai.wire.chat_completions import ChatCompletions
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
-STREAM = [(b"Content-Type", b"text/event-stream")]
-JSON = [(b"Content-Type", b"application/json")]
+STREAM = [(b"content-type", b"text/event-stream")]
+JSON = [(b"content-type", b"application/json")]
 FIRST = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 DONE = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 
@@ -402,7 +402,7 @@ def test_the_conversation_id(
     body = {"input" if path == RESPONSES else "messages": turns}
     if key is not None:
         body["prompt_cache_key"] = key
-    watch(path, [] if header is None else [(b"X-Grok-Conv-Id", header.encode())], **body).failed(CutError())
+    watch(path, [] if header is None else [(b"x-grok-conv-id", header.encode())], **body).failed(CutError())
     attributes = telemetry.attributes()
     assert attributes.get("gen_ai.conversation.id") == identity
     assert attributes.get("xai.conversation.id.source") == source

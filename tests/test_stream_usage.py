@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.xai.telemetry.recorder import Recorder
 from opentelemetry.instrumentation.xai.wire.usage_event import UsageEvents
 
 BODY = b'{"model":"grok-4.7","messages":[],"stream":true}'
-STREAM = [(b"Content-Type", b"text/event-stream")]
+STREAM = [(b"content-type", b"text/event-stream")]
 FIRST = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 LAST = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'

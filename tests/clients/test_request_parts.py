@@ -33,8 +33,8 @@ def test_an_address_has_the_schemes_port() -> None:
 
 def test_headers_and_bodies_of_any_kind_are_bytes() -> None:
     """Text, bytes and numbers; a file's body is not known."""
-    given = [("a", "b"), (b"c", b"d"), ("e", 5), ("f", "\u00e9")]
-    assert list(header_pairs(given)) == [(b"a", b"b"), (b"c", b"d"), (b"e", b"5"), (b"f", b"\xc3\xa9")]
+    given = [("a", "b"), (b"C", b"D"), ("e", 5), ("f", "\u00e9")]
+    assert list(header_pairs(given)) == [(b"a", b"b"), (b"c", b"D"), (b"e", b"5"), (b"f", b"\xc3\xa9")]
     assert [known_body(body) for body in (b"a", "\u00e9", bytearray(b"b"), iter([b"c"]), None)] == [
         b"a", b"\xc3\xa9", b"b", None, None,
     ]  # fmt: skip

@@ -78,10 +78,10 @@ class Observer:
     ) -> "ObservedCall | None":
         """Begin to observe a request that is about to be sent, or return ``None`` if it is not ours.
 
-        The span is current from here until the call is told of headers or of a failure. ``headers`` are the request's
-        as sent, ``body`` its body where that is known, ``carrier`` takes the trace context. ``beneath`` says that this
-        very request is in the hands of another instrumentation, which suppresses those beneath its own: of HTTP, which
-        we are not.
+        The span is current from here until the call is told of headers or of a failure. ``headers`` are the request's,
+        their names in lower case, ``body`` its body where that is known, ``carrier`` takes the trace context.
+        ``beneath`` says that this very request is in the hands of another instrumentation, which suppresses those
+        beneath its own: of HTTP, which we are not.
         """
         dialect = dialect_of(method, path)
         if dialect is None or not self.hosts.speaks(host, port):

@@ -50,7 +50,7 @@ class Questions:
 
     def of(self, request: Request, headers: Headers, body: bytes | None) -> "Question | None":
         """The question of a request; ``None`` where there is none."""
-        if not (request.usage_unasked and body) or any(name.lower() in _SEALS for name, _ in headers):
+        if not (request.usage_unasked and body) or any(name in _SEALS for name, _ in headers):
             return None
         return Question(self, (request.host, request.port), body)
 

@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import io
 import weakref
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +22,7 @@ from . import CurrentObserver
 from .aiohttp_reader import Readers
 from .aiohttp_usage import stead_of
 from .patching import together, wrap
+from .request_parts import header_pairs
 
 _MOST_TARGETS_KEPT = 1024
 _DAMAGED = "content-encoding"
@@ -165,12 +166,12 @@ class _Library:
     def _arrived(self, call: ObservedCall, response: Any, *, decompressed: bool) -> None:
         """The headers are here: see to it that the body will be seen."""
         try:
-            headers: Collection[tuple[bytes, bytes]] = response.raw_headers
+            headers = header_pairs(response.raw_headers)
             if decompressed:
                 headers = [
                     (name, value)
                     for name, value in headers
-                    if name.lower() != b"content-encoding" or value.lower() not in self._codings
+                    if name != b"content-encoding" or value.lower() not in self._codings
                 ]
             call.headers_received(response.status, headers)
             body = response._body
@@ -220,7 +221,7 @@ class _Library:
                 if response is not None and response.status and all(response is not each for each in redirects):
                     found = response
         if found is not None:
-            call.headers_received(found.status, found.raw_headers)
+            call.headers_received(found.status, header_pairs(found.raw_headers))
 
 
 class _Outgoing:
@@ -237,7 +238,7 @@ class _Outgoing:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All that the application gave, by whatever way."""
         headers = self.kwargs["headers"]
-        found = [(name.encode(), str(value).encode("utf-8", "replace")) for name, value in headers.items()]
+        found = header_pairs(headers.items())
         auth = _choice(self.kwargs.get("auth"), self._session, "_default_auth")
         if auth is not None and "Authorization" not in headers:
             found.append((b"authorization", auth.encode().encode()))

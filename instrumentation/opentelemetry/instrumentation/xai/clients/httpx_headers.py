@@ -17,11 +17,10 @@ class HeaderList:
         self._is_known = getattr(headers_type([("Name", "value")]), "_list", None) == [(b"Name", b"name", b"value")]
 
     def pairs(self, headers: Any) -> list[tuple[bytes, bytes]]:
-        """All headers, as bytes."""
+        """All headers, as bytes; their names in lower case."""
         if self._is_known:
             return list(map(_lowered_pair_of, headers._list))  # noqa: SLF001
-        pairs: list[tuple[bytes, bytes]] = headers.raw
-        return pairs
+        return [(name.lower(), value) for name, value in headers.raw]
 
     def set(self, headers: Any, name: str, value: str) -> None:
         """Add a header, or replace it."""

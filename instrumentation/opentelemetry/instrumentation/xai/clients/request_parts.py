@@ -38,8 +38,8 @@ def address_of(url: str) -> Address:
 
 
 def header_pairs(headers: Iterable[tuple[Any, Any]]) -> list[tuple[bytes, bytes]]:
-    """Headers as pairs of bytes, whatever of text and bytes they are."""
-    return [(_bytes(name), _bytes(value)) for name, value in headers]
+    """Headers as pairs of bytes, whatever of text and bytes they are; their names in lower case."""
+    return [(_bytes(name).lower(), _bytes(value)) for name, value in headers]
 
 
 def known_body(body: Any) -> bytes | None:

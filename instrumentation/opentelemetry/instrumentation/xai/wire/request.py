@@ -12,7 +12,7 @@ from ..limits import LONGEST_NAME
 from ..observation import Request
 from .dialect import Dialect, Operation
 from .fingerprint import Fingerprint, Fingerprinter
-from .headers import Headers, last_by_name
+from .headers import Headers
 from .prompt import entries_of, survey
 from .request_body import RequestBody, parameters_of, read_request_body
 from .usage_request import asks_for_usage
@@ -47,7 +47,7 @@ def read_request(
     fingerprinter: Fingerprinter | None = None,
 ) -> tuple[Request, Fingerprint | None]:
     """The facts of a request, and its fingerprint if there is somebody to make one and a body to make it of."""
-    header = last_by_name(headers).get
+    header = dict(headers).get  # of several of one name, the last
     identity, retries = header(_CONVERSATION), header(_RETRIES)
     carried = Carried(
         (identity.decode("utf-8", "replace")[:LONGEST_NAME] or None) if identity else None,
