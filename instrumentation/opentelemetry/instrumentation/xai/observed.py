@@ -9,7 +9,6 @@ import _thread
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -228,9 +227,11 @@ class Observed:
         tokens, self._tokens = self._tokens, None
         self._body = None
         if tokens is not None:
-            with suppress(ValueError, RuntimeError):  # the collector may throw a coroutine away in any context
+            try:
                 sending.reset(tokens[0])
                 context.detach(tokens[1])
+            except (ValueError, RuntimeError):  # the collector may throw a coroutine away in any context
+                return
 
     def _end(self, ending: Ending, moment: int, error_type: str | None = None) -> None:
         try:

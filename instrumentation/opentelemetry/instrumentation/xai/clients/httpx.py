@@ -160,7 +160,8 @@ class _Library:
 
     @guarded
     def _begin(self, observer: Observer, request: Any) -> ObservedCall | None:
-        url, headers, carrier = request.url, request.headers, dict[str, str]()
+        url, headers = request.url, request.headers
+        carrier: dict[str, str] = {}
         call = observer.watch(
             request.method,
             url.host,
