@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.metrics.view import View
 
 from opentelemetry.instrumentation.xai import conventions as names
-from opentelemetry.instrumentation.xai.telemetry.counters import _MOST_ROWS, Counters, Increment
+from opentelemetry.instrumentation.xai.telemetry.counters import _MOST_ROWS, Counters, Increment, series
 from opentelemetry.instrumentation.xai.telemetry.instruments import instruments_of
 
 COMMON = (("gen_ai.request.model", "grok-4.7"), ("server.address", "api.x.ai"))
@@ -27,15 +27,22 @@ CUMULATIVE = {SDKCounter: AggregationTemporality.CUMULATIVE, ObservableCounter: 
 
 _ROUNDS: list[list[tuple[tuple[tuple[str, str], ...], list[Increment]]]] = [
     [
-        (COMMON, [(names.INPUT_TOKENS, UNKNOWN, 10), (names.OUTPUT_TOKENS, UNKNOWN, 3), (names.COST, (), DOLLAR // 4)]),
-        (OTHER, [(names.INPUT_TOKENS, UNKNOWN, 1), (names.OUTPUT_TOKENS, UNKNOWN, 0)]),
-        (COMMON, [(names.INPUT_TOKENS, ((names.TOKEN_MODALITY, "text"),), 7)]),
+        (
+            COMMON,
+            [
+                (series(names.INPUT_TOKENS, UNKNOWN), 10),
+                (series(names.OUTPUT_TOKENS, UNKNOWN), 3),
+                (series(names.COST), DOLLAR // 4),
+            ],
+        ),
+        (OTHER, [(series(names.INPUT_TOKENS, UNKNOWN), 1), (series(names.OUTPUT_TOKENS, UNKNOWN), 0)]),
+        (COMMON, [(series(names.INPUT_TOKENS, ((names.TOKEN_MODALITY, "text"),)), 7)]),
     ],
-    [(COMMON, [(names.INPUT_TOKENS, UNKNOWN, 5), (names.CACHE_READ_INPUT_TOKENS, UNKNOWN, 4)])],
+    [(COMMON, [(series(names.INPUT_TOKENS, UNKNOWN), 5), (series(names.CACHE_READ_INPUT_TOKENS, UNKNOWN), 4)])],
     [],
     [
-        (OTHER, [(names.INPUT_TOKENS, UNKNOWN, 100), (names.COST, (), DOLLAR * 3 // 2)]),
-        (OTHER, [(names.COST, (), DOLLAR // 2)]),
+        (OTHER, [(series(names.INPUT_TOKENS, UNKNOWN), 100), (series(names.COST), DOLLAR * 3 // 2)]),
+        (OTHER, [(series(names.COST), DOLLAR // 2)]),
     ],
 ]
 
@@ -74,8 +81,9 @@ class Twins:
     def add(self, common: tuple[tuple[str, str], ...], increments: list[Increment]) -> None:
         """Add to both."""
         self.table.add(common, increments)
-        for counter, further, amount in increments:
-            self.real[counter.name].add(amount / counter.parts, dict(common + further))
+        for counted, amount in increments:
+            counter = counted.counter
+            self.real[counter.name].add(amount / counter.parts, dict(common + counted.further))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +126,7 @@ def test_the_cardinality_limit_keeps_the_sum() -> None:
     twins = Twins([reader], (view,))
     for _ in range(3):
         for number in range(12):
-            twins.add((("gen_ai.request.model", f"m{number}"),), [(names.INPUT_TOKENS, UNKNOWN, 1)])
+            twins.add((("gen_ai.request.model", f"m{number}"),), [(series(names.INPUT_TOKENS, UNKNOWN), 1)])
         data = reader.get_metrics_data()
         ours, theirs = of_scope(data, "ours"), of_scope(data, "theirs")
         assert sum(ours.values()) == sum(theirs.values())
@@ -133,7 +141,7 @@ def test_an_increment_of_nothing_makes_the_counter_exist() -> None:
     table = Counters()
     table.register(provider.get_meter("ours"))
     assert reader.get_metrics_data() is None
-    table.add(COMMON, [(names.INPUT_TOKENS, UNKNOWN, 0)])
+    table.add(COMMON, [(series(names.INPUT_TOKENS, UNKNOWN), 0)])
     data: Any = reader.get_metrics_data()
     (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
     assert (point.value, dict(point.attributes)) == (0, dict(COMMON + UNKNOWN))
@@ -147,7 +155,7 @@ def test_one_provider_has_one_set_of_instruments() -> None:
     first, second = instruments_of(provider), instruments_of(provider)
     assert first is second
     for instruments in (first, second):
-        instruments.counters.add(COMMON, [(names.INPUT_TOKENS, UNKNOWN, 1)])
+        instruments.counters.add(COMMON, [(series(names.INPUT_TOKENS, UNKNOWN), 1)])
     assert list(figures(reader, "opentelemetry.instrumentation.xai").values()) == [2]
     provider.shutdown()
 
@@ -170,7 +178,7 @@ def test_another_provider_starts_from_zero() -> None:
     readers = [InMemoryMetricReader(), InMemoryMetricReader()]
     providers = [MeterProvider([reader]) for reader in readers]
     for amount, provider in enumerate(providers, start=1):
-        instruments_of(provider).counters.add(COMMON, [(names.INPUT_TOKENS, UNKNOWN, amount)])
+        instruments_of(provider).counters.add(COMMON, [(series(names.INPUT_TOKENS, UNKNOWN), amount)])
     for amount, reader in enumerate(readers, start=1):
         assert list(figures(reader, "opentelemetry.instrumentation.xai").values()) == [amount]
     for provider in providers:
@@ -181,12 +189,13 @@ _PLACEHOLDER = """
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.instrumentation.xai.telemetry.counters import series
 from opentelemetry.instrumentation.xai.telemetry.instruments import instruments_of
 from opentelemetry.instrumentation.xai import conventions as names
 
 early = instruments_of()
 assert instruments_of() is early
-early.counters.add((), [(names.INPUT_TOKENS, (), 1)])
+early.counters.add((), [(series(names.INPUT_TOKENS), 1)])
 early.duration.record(1.0)
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
@@ -194,7 +203,7 @@ metrics.set_meter_provider(provider)
 late = instruments_of()
 assert late is early, "the placeholder's instruments move to the real provider"
 assert instruments_of(provider) is early
-late.counters.add((), [(names.INPUT_TOKENS, (), 1)])
+late.counters.add((), [(series(names.INPUT_TOKENS), 1)])
 metrics_data = reader.get_metrics_data()
 (scope,) = metrics_data.resource_metrics[0].scope_metrics
 (metric,) = [metric for metric in scope.metrics if metric.name == names.INPUT_TOKENS.name]
@@ -223,7 +232,7 @@ def test_rows_are_never_removed() -> None:
     table = Counters()
     table.register(provider.get_meter("ours"))
     for number in range(500):
-        table.add((("gen_ai.request.model", f"m{number}"),), [(names.INPUT_TOKENS, (), 1)])
+        table.add((("gen_ai.request.model", f"m{number}"),), [(series(names.INPUT_TOKENS), 1)])
         if number % 100 == 0:
             gc.collect()
             assert len(figures(reader)) == number + 1
@@ -235,7 +244,7 @@ def test_rows_are_never_removed() -> None:
 def test_one_collection_is_one_snapshot() -> None:
     """What is added between two callbacks of a collection is in the next one, for all counters alike."""
     table = Counters()
-    pair: list[Increment] = [(counter, (), counter.parts) for counter in names.COUNTERS]
+    pair: list[Increment] = [(series(counter), counter.parts) for counter in names.COUNTERS]
     table.add(COMMON, pair)
     for expected in (1, 1 + len(names.COUNTERS), 1 + 2 * len(names.COUNTERS)):
         seen = []
@@ -259,7 +268,11 @@ def test_readers_do_not_tear_a_snapshot() -> None:
             number += 1
             table.add(
                 (("gen_ai.request.model", f"m{number % 50}"),),
-                [(names.INPUT_TOKENS, (), 2), (names.CACHE_READ_INPUT_TOKENS, (), 2), (names.OUTPUT_TOKENS, (), 2)],
+                [
+                    (series(names.INPUT_TOKENS), 2),
+                    (series(names.CACHE_READ_INPUT_TOKENS), 2),
+                    (series(names.OUTPUT_TOKENS), 2),
+                ],
             )
 
     disagreements: list[Any] = []
@@ -291,7 +304,7 @@ def test_no_addition_is_lost_between_threads() -> None:
 
     def add() -> None:
         for _ in range(2000):
-            table.add(COMMON, [(names.INPUT_TOKENS, (), 1)])
+            table.add(COMMON, [(series(names.INPUT_TOKENS), 1)])
 
     threads = [threading.Thread(target=add) for _ in range(8)]
     for thread in threads:
@@ -308,10 +321,10 @@ def test_a_forked_child_is_not_held_up_by_its_parents_lock() -> None:
     code = """
 import os, signal, sys, threading
 from opentelemetry.instrumentation.xai import conventions as names
-from opentelemetry.instrumentation.xai.telemetry.counters import Counters
+from opentelemetry.instrumentation.xai.telemetry.counters import Counters, series
 
 table = Counters()
-table.add((), [(names.INPUT_TOKENS, (), 1)])
+table.add((), [(series(names.INPUT_TOKENS), 1)])
 held, release = threading.Event(), threading.Event()
 
 def hold():
@@ -324,7 +337,7 @@ held.wait(30)
 child = os.fork()
 if child == 0:
     signal.alarm(10)
-    table.add((), [(names.INPUT_TOKENS, (), 1)])
+    table.add((), [(series(names.INPUT_TOKENS), 1)])
     os._exit(7 if table._read(names.INPUT_TOKENS.name) == [({}, 2)] else 8)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 release.set()
@@ -340,7 +353,7 @@ def test_rows_are_bounded() -> None:
     """Beyond the bound, further attributes share one row, as in the SDK; the sum stays whole."""
     table = Counters()
     for number in range(_MOST_ROWS + 50):
-        table.add((("server.port", number),), ((names.INPUT_TOKENS, (), 1),))
+        table.add((("server.port", number),), ((series(names.INPUT_TOKENS), 1),))
     rows = table._read(names.INPUT_TOKENS.name)
     assert len(rows) == _MOST_ROWS + 1
     assert sum(value for _, value in rows) == _MOST_ROWS + 50

@@ -23,21 +23,38 @@ from ..forking import after_fork
 from ..observation import AttributeValue
 
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
-Increment: TypeAlias = tuple[Counter, Attributes, int]
 _MOST_ROWS = 2000
 _MOST_BEGINNINGS = 10
 _PATIENCE_S = 5.0
 _OVERFLOW: Attributes = (("otel.metric.overflow", True),)  # as the SDK calls what is beyond its own limit
-_PARTS = {counter.name: counter.parts for counter in COUNTERS}
 _Snapshot: TypeAlias = Mapping[str, Sequence[tuple[dict[str, AttributeValue], float]]]
 
 
+class Series:
+    """A counter with further attributes. There is one object for each, so that the table need not hash attributes."""
+
+    __slots__ = ("counter", "further")
+
+    def __init__(self, counter: Counter, further: Attributes) -> None:
+        self.counter = counter
+        self.further = further
+
+
+Increment: TypeAlias = tuple[Series, int]
+_series: dict[tuple[str, Attributes], Series] = {}
+
+
+def series(counter: Counter, further: Attributes = ()) -> Series:
+    """The one object for a counter with these attributes, which are of enumerated values only: it is never removed."""
+    return _series.setdefault((counter.name, further), Series(counter, further))
+
+
 class Counters:
-    """The table of one meter provider: sums by common attributes, counter and further attributes."""
+    """The table of one meter provider: sums by common attributes and series."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[Attributes, dict[tuple[str, Attributes], int]] = {}
+        self._rows: dict[Attributes, dict[Series, int]] = {}
         self._begun: set[Attributes] = set()
         self._snapshot: _Snapshot = {}
         self._served: set[str] = {counter.name for counter in COUNTERS}
@@ -56,9 +73,8 @@ class Counters:
             new = row is None
             if row is None:
                 row = self._rows.setdefault(common if len(self._rows) < _MOST_ROWS else _OVERFLOW, {})
-            for counter, further, amount in increments:
-                key = (counter.name, further)
-                row[key] = row.get(key, 0) + amount
+            for counted, amount in increments:
+                row[counted] = row.get(counted, 0) + amount
         return new
 
     def begin(self, common: Attributes, increments: Iterable[Increment]) -> None:
@@ -71,9 +87,9 @@ class Counters:
             self._begun.add(common)
             self.add(common, increments)
 
-    def counts(self, common: Attributes, counter: Counter) -> bool:
-        """Whether a counter without further attributes exists."""
-        return (counter.name, ()) in self._rows.get(common, ())
+    def counts(self, common: Attributes, counted: Series) -> bool:
+        """Whether a counter exists."""
+        return counted in self._rows.get(common, ())
 
     def register(self, meter: Meter) -> None:
         """Report the table through observable counters of ``meter``.
@@ -108,10 +124,10 @@ class Counters:
     def _taken(self) -> _Snapshot:
         snapshot: dict[str, list[tuple[dict[str, AttributeValue], float]]] = {}
         for common, row in self._rows.items():
-            for (name, further), sum_of_parts in row.items():
-                parts = _PARTS[name]
-                value = sum_of_parts if parts == 1 else sum_of_parts / parts
-                snapshot.setdefault(name, []).append((dict(common + further), value))
+            for counted, sum_of_parts in row.items():
+                counter = counted.counter
+                value = sum_of_parts if counter.parts == 1 else sum_of_parts / counter.parts
+                snapshot.setdefault(counter.name, []).append((dict(common + counted.further), value))
         return snapshot
 
 

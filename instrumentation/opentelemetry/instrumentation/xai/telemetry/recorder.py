@@ -6,6 +6,7 @@ derived from the observation at the end, from the same instants as the metrics.
 
 import logging
 from collections.abc import MutableMapping, Sequence
+from functools import cache
 
 from opentelemetry.context import Context
 
@@ -19,8 +20,8 @@ from ..prices import Prices
 from ..settings import Settings
 from .attribute_sets import AttributeSets, KnownSets
 from .attributes import is_warm, seconds
-from .cache_increments import NO_COST, beginning, increments_of, loss_attributes
-from .counters import Counters, Increment
+from .cache_increments import NO_COST, SAVED_COST, beginning, increments_of, loss
+from .counters import Counters, Increment, Series, series
 from .covering import Covering, covering
 from .destination import Destination
 from .instruments import Instruments
@@ -29,8 +30,12 @@ from .spans import CallSpan, CoveringSpan, NoSpan, OwnSpan
 
 _logger = logging.getLogger(__name__)
 _UNKNOWN = ((names.TOKEN_MODALITY, "unknown"),)
+_INPUT, _OUTPUT = series(names.INPUT_TOKENS, _UNKNOWN), series(names.OUTPUT_TOKENS, _UNKNOWN)
+_CACHED = series(names.CACHE_READ_INPUT_TOKENS, _UNKNOWN)
+_REASONING = series(names.REASONING_OUTPUT_TOKENS, _UNKNOWN)
+_COST = series(names.COST)
 # the conventions: an exchange without usage counts 0
-_NOTHING: Sequence[Increment] = ((names.INPUT_TOKENS, _UNKNOWN, 0), (names.OUTPUT_TOKENS, _UNKNOWN, 0))
+_NOTHING: Sequence[Increment] = ((_INPUT, 0), (_OUTPUT, 0))
 
 
 class Recorder:
@@ -81,14 +86,14 @@ class Recorder:
         if usage is None or usage.input_tokens is None:
             return
         ours = sets.ours_in_table
-        begun = counters.counts(ours, names.CACHE_SAVED_COST)
+        begun = counters.counts(ours, SAVED_COST)
         if begun and not (usage.cached_tokens or verdict.lost):
             return
 
         def add(saved: int, lost: int) -> None:
-            increments: list[Increment] = [(names.CACHE_SAVED_COST, (), saved)]
+            increments: list[Increment] = [(SAVED_COST, saved)]
             if lost:
-                increments.append((names.CACHE_LOST_COST, loss_attributes(verdict), lost))
+                increments.append((loss(names.CACHE_LOST_COST, verdict), lost))
             counters.add(ours, increments)
             if not begun:
                 counters.begin(ours, NO_COST)
@@ -148,22 +153,27 @@ def _count(
     usage = observation.usage
     ours = [] if verdict is None else increments_of(observation, verdict)
     if usage is not None and usage.cost_ticks is not None:
-        ours.append((names.COST, (), usage.cost_ticks))
+        ours.append((_COST, usage.cost_ticks))
     if ours and counters.add(sets.ours_in_table, ours) and has_ledger:
         counters.begin(sets.ours_in_table, beginning())
     counters.add(sets.standard_in_table, _NOTHING if usage is None else _increments_of_usage(usage))
 
 
+@cache  # of enumerated values only
+def _input_of(modality: str) -> Series:
+    return series(names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),))
+
+
 def _increments_of_usage(usage: Usage) -> list[Increment]:
-    increments: list[Increment] = [(names.OUTPUT_TOKENS, _UNKNOWN, usage.output_tokens or 0)]
+    increments: list[Increment] = [(_OUTPUT, usage.output_tokens or 0)]
     for modality, tokens in usage.modalities:
-        increments.append((names.INPUT_TOKENS, ((names.TOKEN_MODALITY, modality),), tokens))
+        increments.append((_input_of(modality), tokens))
     if not usage.modalities:
-        increments.append((names.INPUT_TOKENS, _UNKNOWN, usage.input_tokens or 0))
+        increments.append((_INPUT, usage.input_tokens or 0))
     if usage.cached_tokens is not None:
-        increments.append((names.CACHE_READ_INPUT_TOKENS, _UNKNOWN, usage.cached_tokens))
+        increments.append((_CACHED, usage.cached_tokens))
     if usage.reasoning_tokens is not None:
-        increments.append((names.REASONING_OUTPUT_TOKENS, _UNKNOWN, usage.reasoning_tokens))
+        increments.append((_REASONING, usage.reasoning_tokens))
     return increments
 
 
