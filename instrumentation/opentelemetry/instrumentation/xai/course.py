@@ -8,6 +8,8 @@ from . import conventions as names
 from .observation import Ending, Observation, Request, Timeline
 from .wire.answer import Answer
 
+_HTTP_ERROR = Ending.HTTP_ERROR  # before Python 3.12 each look-up costs a call
+
 
 class Course:
     """What the state machines of all exchanges have in common. Not thread-safe: one reader at a time."""
@@ -64,26 +66,24 @@ class Course:
         answer = self._answer
         self._close(ending, moment)
         ending, error_type = self._judged(ending, error_type)
-        return Observation(
-            request=self._request,
-            timeline=Timeline(
-                self._issued, moment, self._first_chunk, self._first_reasoning_token, self._first_answer_token
-            ),
-            ending=ending,
-            streamed=self.streamed,
-            error_type=error_type,
-            status_code=self._status_code,
-            usage=answer.usage,
-            response_id=answer.id,
-            response_model=answer.model,
-            finish_reasons=self._finish_reasons(ending),
-            conversation_id=answer.conversation_id,
-            request_id=self._request_id,
-            server_time_to_first_token=self._server_time_to_first_token,
-            unreadable=self._unread(),
-            reasoned=answer.returned_reasoning,
-            marks=tuple(answer.marks),
-            is_final=self.is_final,
+        return Observation(  # by position, which is far cheaper with so many
+            self._request,
+            Timeline(self._issued, moment, self._first_chunk, self._first_reasoning_token, self._first_answer_token),
+            ending,
+            self.streamed,
+            error_type,
+            self._status_code,
+            answer.usage,
+            answer.id,
+            answer.model,
+            self._finish_reasons(ending),
+            answer.conversation_id,
+            self._request_id,
+            self._server_time_to_first_token,
+            self._unread(),
+            answer.returned_reasoning,
+            tuple(answer.marks),
+            self.is_final,
         )
 
     def _close(self, ending: Ending, moment: int) -> None:
@@ -110,7 +110,11 @@ class Course:
     def _finish_reasons(self, ending: Ending) -> tuple[str, ...]:
         """What was sent, each at the index of its choice; ``error`` for a choice whose finish never came."""
         reasons = self._answer.finish_reasons
-        broken = ending in (Ending.ERROR_EVENT, Ending.ABANDONED) or (ending is Ending.FAILED and self.in_body)
-        if ending is Ending.HTTP_ERROR or not (broken or any(reasons.values())):
+        if ending is _HTTP_ERROR or not (any(reasons.values()) or self._is_broken(ending)):
             return ()
-        return tuple([reasons.get(index) or names.FINISH_ERROR for index in range(max(reasons, default=0) + 1)])
+        last = max(reasons) if reasons else 0
+        return tuple([reasons.get(index) or names.FINISH_ERROR for index in range(last + 1)])
+
+    def _is_broken(self, ending: Ending) -> bool:
+        """Whether an answer that had begun was broken off."""
+        return ending in (Ending.ERROR_EVENT, Ending.ABANDONED) or (ending is Ending.FAILED and self.in_body)

@@ -55,10 +55,12 @@ def verdict(standing: Standing, usage: Usage | None, support: Support) -> CacheV
         reason, change = names.UNSUPPORTED, None
     else:
         reason, change = _reason(standing, baseline, potential, lost, idle_s or 0.0)
+    cause, confidence = names.REASONS[reason]
     return CacheVerdict(
         outcome,
         reason,
-        *names.REASONS[reason],
+        cause,
+        confidence,
         section=names.SECTION_PARAMETERS if reason == names.PARAMETERS_CHANGED else change.section if change else None,
         index=change.position if change else None,
         potential=potential,
@@ -68,7 +70,8 @@ def verdict(standing: Standing, usage: Usage | None, support: Support) -> CacheV
 
 
 def _without_tokens(outcome: str, reason: str, idle_s: float | None, *, known: bool = True) -> CacheVerdict:
-    return CacheVerdict(outcome, reason, *names.REASONS[reason], potential=0 if known else None, idle_s=idle_s)
+    cause, confidence = names.REASONS[reason]
+    return CacheVerdict(outcome, reason, cause, confidence, potential=0 if known else None, idle_s=idle_s)
 
 
 def _reason(

@@ -87,18 +87,18 @@ def facts_of(
         problems.append(names.PROBLEM_TELEMETRY_ONLY)
     if header_id is not None and body_id is not None and header_id != body_id:
         problems.append(names.PROBLEM_CONFLICTING)
-    request = Request(
-        operation=dialect.operation,
-        host=host,
-        port=port,
-        model=fields.model[:LONGEST_NAME] if type(fields.model) is str and fields.model else None,
-        stream=streams,
-        parameters=parameters_of(fields),
-        conversation_id=identity,
-        conversation_id_source=source if identity is not None else None,
-        problems=tuple(problems),
-        resend_count=carried.resend_count,
-        usage_unasked=streams and dialect.usage_on_request and not asks_for_usage(fields.stream_options),
+    request = Request(  # by position, which is cheaper
+        dialect.operation,
+        host,
+        port,
+        fields.model[:LONGEST_NAME] if type(fields.model) is str and fields.model else None,
+        streams,
+        parameters_of(fields),
+        identity,
+        source if identity is not None else None,
+        tuple(problems),
+        carried.resend_count,
+        streams and dialect.usage_on_request and not asks_for_usage(fields.stream_options),
     )
     if fingerprinter is None:
         return request, None
