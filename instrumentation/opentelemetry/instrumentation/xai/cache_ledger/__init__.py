@@ -23,7 +23,7 @@ _DAY_NS = 86_400_000_000_000
 _MOST_CONVERSATIONS = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_TOKENS = (1 << 31) - 1
-_COMPLETE = frozenset({Ending.COMPLETE})
+_COMPLETE = Ending.COMPLETE  # what nearly every exchange asks for: before Python 3.12 each look-up costs a call
 
 
 class CacheLedger:
@@ -76,7 +76,7 @@ class CacheLedger:
 
     def _answered(self, inquiry: "Inquiry", observation: Observation) -> CacheVerdict | None:
         usage, setting, ended = observation.usage, inquiry.standing.setting, observation.timeline.ended
-        complete = observation.ending in _COMPLETE and (usage is not None or observation.answered)
+        complete = observation.ending is _COMPLETE and (usage is not None or observation.answered)
         found = None
         with self._lock:
             if (usage is not None and usage.cached_tokens is not None) or complete:
