@@ -34,6 +34,7 @@ class _Instrumentation:
 
     def __init__(self) -> None:
         self.observer: Observer | None = None
+        """The observer that is on: asked at each request, so that wrappers kept elsewhere turn inert."""
         self._own: Observer | None = None
         """The observer that was started, whoever observes in its place."""
         self._beside: _Beside | None = None
@@ -47,8 +48,8 @@ class _Instrumentation:
         """Take a new lock, in a forked child."""
         self._lock = threading.Lock()
 
-    def current(self) -> Observer | None:
-        """The observer that is on, or ``None``: asked at each request, so that wrappers kept elsewhere turn inert."""
+    def __call__(self) -> Observer | None:
+        """The observer that is on."""
         return self.observer
 
     def start(self, observer: Observer) -> None:
@@ -98,7 +99,7 @@ class _Instrumentation:
     def _patch(self, library: str, module: ModuleType) -> None:
         with self._lock:
             if self.observer is not None:
-                self._unpatch.append(adapter_of(library).patch(module, self.current))
+                self._unpatch.append(adapter_of(library).patch(module, self))
 
 
 _instrumentation = _Instrumentation()

@@ -1,17 +1,25 @@
 """The client libraries: one adapter file each, and this table of which module of the application needs which.
 
 An adapter is loaded when the application imports its library, not before. Its ``patch(module, current)`` wraps the
-library and returns what undoes it; ``current()`` is the observer that is on, or ``None``.
+library and returns what undoes it; ``current.observer`` is the observer that is on, or ``None``.
 """
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from ..observer import Observer
 
-CurrentObserver: TypeAlias = Callable[[], "Observer | None"]
+
+class CurrentObserver(Protocol):
+    """Asked at each request, so that wrappers that are kept elsewhere turn inert."""
+
+    observer: "Observer | None"
+    """The observer that is on."""
+
+    def __call__(self) -> "Observer | None":
+        """The same, at the price of a call."""
 
 
 class Adapter(Protocol):

@@ -102,7 +102,7 @@ class _Library:
     def _observer_of(self, session: Any, target: Any) -> Observer | None:
         """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
         try:
-            observer = self._current()
+            observer = self._current.observer
             if observer is not None:
                 if type(target) is str:
                     end = target.find("/", 8)  # behind "https://"

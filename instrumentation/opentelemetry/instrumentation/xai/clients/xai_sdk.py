@@ -85,7 +85,7 @@ class _Service:
     ) -> "tuple[Any, Arguments] | None":
         """Begin to observe a call of a stub's method; ``None`` where there is nothing to observe."""
         try:
-            observer = self._current()
+            observer = self._current.observer
             if observer is None:
                 return None
             message = args[0] if args else kwargs["request"]
