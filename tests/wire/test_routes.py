@@ -89,6 +89,26 @@ def test_further_hosts(further: str, host: str, port: int, ours: bool) -> None:
     assert (hosts[host] and hosts.speaks(host, port)) is ours
 
 
+@pytest.mark.parametrize(
+    ("further", "url"),
+    [
+        ("gateway", "https://api.x.ai/v1/responses"),
+        ("gateway", "https://us.api.x.ai:8443/v1/responses"),
+        ("gateway", "http://user@gateway:8080/v1"),
+        ("gateway:8080", "http://gateway:8080/v1"),
+        ("[::1]", "http://[::1]/v1"),
+        ("[::1]:8080", "http://[::1]:8080/v1"),
+        ("127.0.0.1:9", "http://127.0.0.1:9/v1"),
+        ("*", "http://anything/v1"),
+        ("*", ""),
+    ],
+)
+def test_a_first_look_finds_every_url_of_ours(further: str, url: str) -> None:
+    """However its host is named there; of another URL it finds nothing."""
+    assert any(name in url for name in Hosts((further,)).names)
+    assert further == "*" or not any(name in "https://example.com/v1/responses" for name in Hosts((further,)).names)
+
+
 def test_what_is_remembered_of_hosts_is_bounded() -> None:
     """A program that talks to very many hosts does not make us remember them all, and none is mistaken for it."""
     hosts = Hosts()

@@ -159,6 +159,7 @@ class _Both:
         self._observer = observer
         self._witness = witness
         self.hosts = self
+        self.names = (*observer.hosts.names, *witness.hosts.names)
 
     def __getitem__(self, host: str) -> bool:
         return self._observer.hosts[host] or self._witness.hosts[host]

@@ -15,6 +15,7 @@ _DIALECTS: dict[str, Dialect] = {
     "/messages": Messages(),
 }
 _EXACT: dict[str, Dialect] = {f"/v1{end}": dialect for end, dialect in _DIALECTS.items()}
+_XAI = "api.x.ai"
 _MOST_HOSTS_KEPT = 1024
 
 
@@ -36,12 +37,14 @@ class Hosts(dict[str, bool]):
     ``further`` are names, ``name:port``, or ``*``. What is asked for is remembered, up to a bound.
     """
 
-    __slots__ = ("_every", "_further")
+    __slots__ = ("_every", "_further", "names")
 
     def __init__(self, further: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._every = "*" in further
         self._further = frozenset(further)
+        self.names = ("",) if self._every else (_XAI, *dict.fromkeys(map(_name_of, further)))
+        """One of these is in every URL of a host that may speak it, and hardly in another: the cheapest first look."""
 
     def __missing__(self, host: str) -> bool:
         ours = self._every or _is_xai(host) or any(_name_of(entry) == host for entry in self._further)
@@ -58,7 +61,7 @@ class Hosts(dict[str, bool]):
 
 
 def _is_xai(host: str) -> bool:
-    return host == "api.x.ai" or host.endswith(".api.x.ai")
+    return host == _XAI or host.endswith(f".{_XAI}")
 
 
 def _name_of(entry: str) -> str:
