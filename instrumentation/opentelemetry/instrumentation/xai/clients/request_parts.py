@@ -10,6 +10,9 @@ from opentelemetry import trace
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
+_BETWEEN = (f"{__package__}.", "wrapt.")
+"""Whose frames are between a wrapper and what called it: our own, and wrapt's where it lacks its extension."""
+
 
 class Address(NamedTuple):
     """Where a request goes."""
@@ -54,12 +57,11 @@ def known_body(body: Any) -> bytes | None:
 def suppressed_by(instrumentation: str) -> bool:
     """Whether another instrumentation's wrapper called ours, and its span is the current one.
 
-    Then the suppression that is on is of its making: were it the application's, it would not have begun a span. To be
-    asked by the function that our wrapper calls first.
+    Then the suppression that is on is of its making: were it the application's, it would not have begun a span.
     """
-    frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  only the caller can tell
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "wrapt":
-        frame = frame.f_back  # without its extension wrapt has frames of its own
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  only the caller can tell
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_BETWEEN):
+        frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__") != instrumentation:
         return False
     current = trace.get_current_span()

@@ -17,7 +17,12 @@ _OTHERS = "opentelemetry.instrumentation.requests"
 
 
 def methods(module: ModuleType) -> list[tuple[type, str]]:
-    """Three of ``Session``, and what carries them."""
+    """Three of ``Session``, and what carries them.
+
+    ``request`` encloses a call that ``prepare_request`` begins: only these are outside of OpenTelemetry's wrapper, and
+    a session that overrides ``send`` asks for no other. ``send`` encloses what comes prepared. The adapter's ``send``
+    is where another body can be sent, and where the last answer's is still unread.
+    """
     library: Any = module
     session = library.Session
     return [

@@ -22,9 +22,13 @@ from typing import Any
 from ..guard import fault, guarded
 from ..observer import Failures, ObservedCall, Observer, qualified_name
 from . import CurrentObserver
+from .bystanders import let_pass, request_concerns, url_concerns
 from .file_body import tap_body
 from .request_parts import address_of, header_pairs, host_of, known_body, suppressed_by
 from .sessions_usage import Stead
+
+_SENT_WITH = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
+"""What ``request`` gives ``send``, which takes any keywords, along with the request."""
 
 _here: "ContextVar[Sending | None]" = ContextVar("xai-session-sending", default=None)
 
@@ -56,19 +60,19 @@ class Sessions:
 
     def around_send(self, original: Any) -> Any:
         """The wrapper of ``Session.send``."""
-        return _around(original, self._sent)
+        return self._let_pass(original, _around(original, self._sent))
 
     def around_async_send(self, original: Any) -> Any:
         """The wrapper of ``AsyncSession.send``."""
         find = self._sent
 
-        async def send(session: Any, *args: Any, **kwargs: Any) -> Any:
+        async def send(*args: Any, **kwargs: Any) -> Any:
             sending = find(args, kwargs)
             if sending is None:
-                return await original(session, *args, **kwargs)
+                return await original(*args, **kwargs)
             sending.enter()
             try:
-                response = await original(session, *args, **kwargs)
+                response = await original(*args, **kwargs)
                 sending.returned(response)
             except BaseException as error:
                 sending.failed(error)
@@ -77,11 +81,11 @@ class Sessions:
                 sending.leave()
             return response
 
-        return send
+        return self._let_pass(original, send)
 
     def around_request(self, original: Any) -> Any:
         """The wrapper of ``Session.request``, within which ``prepare_request`` begins the call."""
-        return _around(original, self._requested)
+        return let_pass(original, _around(original, self._requested), url_concerns(self._current), ("url",))
 
     def around_prepare_request(self, original: Any) -> Any:
         """The wrapper of ``Session.prepare_request``: what it returns is what ``request`` is about to send."""
@@ -93,7 +97,7 @@ class Sessions:
                 sending.begin(prepared)
             return prepared
 
-        return prepare_request
+        return let_pass(original, prepare_request, _here.get)
 
     def around_adapter(self, original: Any) -> Any:
         """The wrapper of an adapter's ``send``."""
@@ -110,7 +114,7 @@ class Sessions:
             passing.answered(response)
             return response
 
-        return send
+        return let_pass(original, send, _here.get)
 
     def around_async_adapter(self, original: Any) -> Any:
         """The wrapper of an asynchronous adapter's ``send``."""
@@ -127,7 +131,7 @@ class Sessions:
             passing.answered(response)
             return response
 
-        return send
+        return let_pass(original, send, _here.get)
 
     def around_gather(self, original: Any) -> Any:
         """The wrapper of an adapter's ``gather``."""
@@ -156,11 +160,14 @@ class Sessions:
             if not _is_promise(response) and self.promised.pop(response, None) is not None:
                 _arrived(call, response)
 
+    def _let_pass(self, original: Any, send: Any) -> Any:
+        return let_pass(original, send, request_concerns(self._current), ("request",), _SENT_WITH)
+
     def _requested(self, args: Any, kwargs: Any) -> "Sending | None":
         """What begins with ``request``: nothing yet, but if the host is ours, a place for the request to come."""
         try:
-            url = args[1] if len(args) > 1 else kwargs.get("url")
-            observer = self._current()
+            url = args[2] if len(args) > 2 else kwargs.get("url")
+            observer = self._current.observer
             if observer is not None and type(url) is str and observer.hosts[host_of(url)]:
                 return Sending(self, observer)
         except Exception as error:
@@ -170,7 +177,7 @@ class Sessions:
     def _sent(self, args: Any, kwargs: Any) -> "Sending | None":
         """What ``send`` is about to send: the one that was begun before, or one that begins here."""
         try:
-            request, observer = args[0] if args else kwargs.get("request"), self._current()
+            request, observer = args[1] if len(args) > 1 else kwargs.get("request"), self._current.observer
             if observer is None or request is None or not observer.hosts[host_of(request.url)]:
                 return None
             sending = _here.get()
@@ -341,13 +348,13 @@ def _passing(args: Any, kwargs: Any) -> _Passing | None:
 def _around(original: Any, find: Callable[[Any, Any], Sending | None]) -> Any:
     """A wrapper that tells what ``find`` finds in a call's arguments of how it went."""
 
-    def method(session: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(*args: Any, **kwargs: Any) -> Any:  # the session among them: so they need not be put together again
         sending = find(args, kwargs)
         if sending is None:
-            return original(session, *args, **kwargs)
+            return original(*args, **kwargs)
         sending.enter()
         try:
-            response = original(session, *args, **kwargs)
+            response = original(*args, **kwargs)
             sending.returned(response)
         except BaseException as error:
             sending.failed(error)

@@ -16,14 +16,15 @@ from typing import Any
 from ..guard import fault, guarded
 from ..observer import Failures, ObservedCall, Observer, qualified_name
 from . import CurrentObserver
+from .bystanders import let_pass, pool_concerns, url_concerns
 from .file_body import tap_body
 from .patching import wrap_each
 from .request_parts import DEFAULT_PORTS, Address, address_of, header_pairs, host_of, known_body, suppressed_by
 
 _OTHERS = "opentelemetry.instrumentation.urllib3"
 _LENGTH, _CODINGS, _PLAIN = "content-length", "accept-encoding", "identity"
-_OF_MANAGER = ("method", "url")
-_OF_POOL = ("method", "url", "body", "headers")
+_OF_MANAGER = ("self", "method", "url")
+_OF_POOL = ("self", "method", "url", "body", "headers")
 """Which arguments of either ``urlopen`` may be given by their places, as far as they matter here."""
 
 
@@ -61,11 +62,18 @@ class _Library:
 
     def around_manager(self, original: Any) -> Any:
         """The wrapper of ``PoolManager.urlopen``."""
-        return _around(original, self._from_manager)
+        observed, concerns = _around(original, self._from_manager), url_concerns(self._current)
+
+        def urlopen(*args: Any, **kwargs: Any) -> Any:  # as given: of the keywords that may be, few are
+            if concerns(args[2] if len(args) > 2 else kwargs.get("url")):
+                return observed(*args, **kwargs)
+            return original(*args, **kwargs)
+
+        return urlopen
 
     def around_pool(self, original: Any) -> Any:
         """The wrapper of ``HTTPConnectionPool.urlopen``."""
-        return _around(original, self._from_pool)
+        return let_pass(original, _around(original, self._from_pool), pool_concerns(self._current), ("self",))
 
     def around_async_manager(self, original: Any) -> Any:
         """The wrapper of ``AsyncPoolManager.urlopen``."""
@@ -73,24 +81,24 @@ class _Library:
 
     def around_async_pool(self, original: Any) -> Any:
         """The wrapper of ``AsyncHTTPConnectionPool.urlopen``."""
-        return _around_async(original, self._from_pool)
+        return let_pass(original, _around_async(original, self._from_pool), pool_concerns(self._current), ("self",))
 
-    def _from_manager(self, manager: Any, args: Any, kwargs: Any) -> "_Sending | None":
+    def _from_manager(self, args: Any, kwargs: Any) -> "_Sending | None":
         """What a manager is asked to send, if it is observed."""
         try:
-            url, observer = _argument(_OF_MANAGER, args, kwargs, "url"), self._current()
+            url, observer = _argument(_OF_MANAGER, args, kwargs, "url"), self._current.observer
             if observer is None or type(url) is not str or not observer.hosts[host_of(url)]:
                 return None
-            sending = _Sending(self, _OF_MANAGER, args, kwargs, manager.headers)
+            sending = _Sending(self, _OF_MANAGER, args, kwargs)
             return sending if sending.begin(observer, address_of(url)) else None
         except Exception as error:
             fault("_Library._from_manager", error)
             return None
 
-    def _from_pool(self, pool: Any, args: Any, kwargs: Any) -> "_Sending | None":
+    def _from_pool(self, args: Any, kwargs: Any) -> "_Sending | None":
         """What a pool is asked to send, if it is observed."""
         try:
-            observer = self._current()
+            pool, observer = args[0], self._current.observer
             if observer is None or not observer.hosts[pool.host]:
                 return None
             url = _argument(_OF_POOL, args, kwargs, "url")
@@ -98,7 +106,7 @@ class _Library:
                 address = Address(pool.host, pool.port or DEFAULT_PORTS.get(pool.scheme, 443), url.partition("?")[0])
             else:
                 address = address_of(url)
-            sending = _Sending(self, _OF_POOL, args, kwargs, pool.headers)
+            sending = _Sending(self, _OF_POOL, args, kwargs)
             return sending if sending.begin(observer, address, suppressed_by(_OTHERS)) else None
         except Exception as error:
             fault("_Library._from_pool", error)
@@ -118,13 +126,12 @@ class _Library:
 class _Sending:
     """One request while ``urlopen`` runs: its arguments as they are passed on, and what its outcome tells the call."""
 
-    __slots__ = ("_call", "_library", "_owners_headers", "_places", "args", "kwargs")
+    __slots__ = ("_call", "_library", "_places", "args", "kwargs")
 
-    def __init__(self, library: _Library, places: tuple[str, ...], args: Any, kwargs: Any, owners_headers: Any) -> None:
+    def __init__(self, library: _Library, places: tuple[str, ...], args: Any, kwargs: Any) -> None:
         self._library = library
         self._places = places
         self._call: ObservedCall | None = None
-        self._owners_headers = owners_headers
         self.args = args
         self.kwargs = kwargs
 
@@ -133,7 +140,8 @@ class _Sending:
         carrier: dict[str, str] = {}
         headers = self._argument("headers")
         if headers is None:
-            headers = self._owners_headers if self._owners_headers is not None else {}
+            owners: Any = self._argument("self").headers
+            headers = owners if owners is not None else {}
         self._call = observer.watch(
             str(self._argument("method")).upper(),
             *address,
@@ -223,15 +231,15 @@ def _argument(places: tuple[str, ...], args: Any, kwargs: Any, name: str) -> Any
     return args[index] if index < len(args) else kwargs.get(name)
 
 
-def _around(original: Any, find: Callable[[Any, Any, Any], _Sending | None]) -> Any:
+def _around(original: Any, find: Callable[[Any, Any], _Sending | None]) -> Any:
     """A wrapper that tells what ``find`` finds in a call's arguments of how it went."""
 
-    def urlopen(owner: Any, *args: Any, **kwargs: Any) -> Any:
-        sending = find(owner, args, kwargs)
+    def urlopen(*args: Any, **kwargs: Any) -> Any:
+        sending = find(args, kwargs)
         if sending is None:
-            return original(owner, *args, **kwargs)
+            return original(*args, **kwargs)
         try:
-            response = original(owner, *sending.args, **sending.kwargs)
+            response = original(*sending.args, **sending.kwargs)
         except BaseException as error:
             sending.failed(error)
             raise
@@ -241,15 +249,15 @@ def _around(original: Any, find: Callable[[Any, Any, Any], _Sending | None]) -> 
     return urlopen
 
 
-def _around_async(original: Any, find: Callable[[Any, Any, Any], _Sending | None]) -> Any:
+def _around_async(original: Any, find: Callable[[Any, Any], _Sending | None]) -> Any:
     """The same around a coroutine."""
 
-    async def urlopen(owner: Any, *args: Any, **kwargs: Any) -> Any:
-        sending = find(owner, args, kwargs)
+    async def urlopen(*args: Any, **kwargs: Any) -> Any:
+        sending = find(args, kwargs)
         if sending is None:
-            return await original(owner, *args, **kwargs)
+            return await original(*args, **kwargs)
         try:
-            response = await original(owner, *sending.args, **sending.kwargs)
+            response = await original(*sending.args, **sending.kwargs)
         except BaseException as error:
             sending.failed(error)
             raise
