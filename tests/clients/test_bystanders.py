@@ -65,7 +65,7 @@ def test_a_method_gets_what_it_was_given(original: Any, url: str) -> None:
         ]
     for way in ways:
         assert way(wrapped) == way(original)
-    unusual = [] if original is plain else [way for way in ways if way is not ways[3]]
+    unusual = [] if original is plain else [way for way in ways if way not in (ways[3], ways[5])]
     assert len(observed) == len(ways if url == "ours" else unusual)
     assert all(args == (1,) and kwargs["url"] == url for args, kwargs in observed)
 

@@ -20,8 +20,12 @@ _TEMPLATE = """
 {define} method({parameters}):
     if {question}:
         return {wait}_observed({given})
-    return {wait}_original({arguments})
+{rest}    return {wait}_original({arguments})
 """
+_REST = """    if {rest}:
+        return {wait}_original({arguments}, **{rest})
+"""
+"""With no other keywords, which is as it mostly is, they are not passed on: that is cheaper."""
 
 
 def let_pass(
@@ -30,8 +34,8 @@ def let_pass(
     """A wrapper of ``original`` that calls it, unless what ``concerns`` returns is true: then it calls ``observed``.
 
     ``concerns`` is given the arguments whose names are ``asked``, and never raises. Of a method that takes any keywords
-    ``usual`` are those that it is given as a rule; when it is given others, ``observed`` is called, too. That one gets
-    all but the first by name.
+    ``usual`` are those that it is given as a rule; when it is not given them all, ``observed`` is called, too. That one
+    gets all but the first by name.
 
     Somebody else's wrapper, or a method that takes its arguments in another way, has no wrapper but ``observed``.
     """
@@ -43,17 +47,19 @@ def let_pass(
         return observed
     parameters, arguments, question = [*places], [*places], [f"_concerns({', '.join(asked)})"]
     given = [*places[:1], *(f"{name}={name}" for name in places[1:])]
+    define, wait, passing_rest = ("async def", "await ", "") if code.co_flags & CO_COROUTINE else ("def", "", "")
     if code.co_flags & CO_VARKEYWORDS:
         rest, usual = code.co_varnames[code.co_argcount], [name for name in usual if name not in places]
         keywords = [f"{name}={name}" for name in usual]
         parameters += ["*"] * bool(usual) + [f"{name}=_ABSENT" for name in usual] + [f"**{rest}"]
         arguments += keywords
         given += [f"**_given({', '.join([rest, *keywords])})"]
-        question = [*(f"{name} is _ABSENT" for name in usual), rest, *question]
-    is_coroutine = code.co_flags & CO_COROUTINE
+        question = [*(f"{name} is _ABSENT" for name in usual), *question]
+        passing_rest = _REST.format(rest=rest, wait=wait, arguments=", ".join(arguments))
     source = _TEMPLATE.format(
-        define="async def" if is_coroutine else "def",
-        wait="await " if is_coroutine else "",
+        define=define,
+        wait=wait,
+        rest=passing_rest,
         parameters=", ".join(parameters),
         question=" or ".join(question),
         given=", ".join(given),
