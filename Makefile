@@ -39,8 +39,8 @@ simulate: $(VENV)/.developed ## weeks of traffic on a real Prometheus: false ala
 	@cd dashboards && ../$(BIN)/python -m simulation --rules generated/xai-alerts.yaml $(SIMULATE)
 
 test: $(VENV)/.developed ## the whole test suite (of SDKs: `make test-clients`): what measures time alone, then the rest on all cores
-	@$(BIN)/python -m pytest --quiet -m timing --ignore=tests/sdks
-	@$(BIN)/python -m pytest -m "not timing" --ignore=tests/sdks --numprocesses auto --maxprocesses 4
+	@$(BIN)/python -m pytest --quiet -m timing $$(grep --recursive --files-with-matches 'mark\.timing' tests --include='*.py')
+	@$(BIN)/python -m pytest -m "not timing" --ignore=tests/sdks --numprocesses auto
 
 .victoria-metrics/bin/victoria-metrics:
 	@tests/dashboards/get-victoria-metrics.sh .victoria-metrics

@@ -30,11 +30,14 @@ def examples(thorough: int) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out four of five ``combinations`` where there is little time: always the same, from all over."""
+    """Leave out, where there is little time, what takes long, and four of five combinations: the same ones always."""
     if THOROUGH or any("[" in argument for argument in config.args):  # one that is asked for by its name is run
         return
     left_out = {
-        item for item in items if item.get_closest_marker("combinations") and zlib.crc32(item.nodeid.encode()) % 5
+        item
+        for item in items
+        if item.get_closest_marker("thorough")
+        or (item.get_closest_marker("combinations") and zlib.crc32(item.nodeid.encode()) % 5)
     }
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
@@ -46,10 +49,17 @@ TOGETHER = (
     "alerting/test_circumstances.py",
     "alerting/test_simulation.py",
     "dashboards/test_live.py",
+    "dashboards/test_names.py",
     "dashboards/test_victoria_metrics.py",
     "examples/test_stack.py",
 )
 """Files whose tests look at one costly run: where several processes share the suite, each of these stays with one."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, since there is always one that waits: for a server, or an installation."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4) + 1
 
 
 @pytest.hookimpl(optionalhook=True)

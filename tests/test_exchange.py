@@ -1202,6 +1202,7 @@ _BOUNDED: dict[str, tuple[str, bool, bytes, Callable[[], Iterator[bytes]], Usage
 }
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("case", _BOUNDED)
 def test_an_exchange_keeps_little_of_a_huge_answer(case: str) -> None:
     """Whatever arrives, less than 1 MiB is kept of it or needed to read it, and usage is found wherever it stands."""

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from alerting.promtool import needs_promtool
-from conftest import THOROUGH
 from simulation import prometheus, scenarios
 from simulation.__main__ import main
 
 pytestmark = [
     needs_promtool,
     pytest.mark.skipif(bool(prometheus.missing()), reason="needs Prometheus"),
-    pytest.mark.skipif(not THOROUGH, reason="takes two minutes: THOROUGH=1"),
+    pytest.mark.thorough,
     pytest.mark.timeout(900),
 ]
 

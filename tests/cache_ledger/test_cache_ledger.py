@@ -183,7 +183,7 @@ def test_memory_is_what_the_ledger_says() -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for chat in range(200):
+        for chat in range(50):
             for turn in range(1, 51):
                 traffic.call(conversation(turn, str(chat)), 2000, identity=f"chat-{chat}")
         gc.collect()
@@ -191,7 +191,7 @@ def test_memory_is_what_the_ledger_says() -> None:
     finally:
         tracemalloc.stop()
     assert 0.8 < traffic.ledger.bytes / taken < 1.3
-    assert taken / 200 * 10_000 < 64 * 1024 * 1024
+    assert taken / 50 * 10_000 < 64 * 1024 * 1024
 
 
 def test_random_traffic_leaves_memory_flat() -> None:

@@ -311,6 +311,7 @@ def test_a_server_that_is_not_there_is_named_by_the_exception(driver: Any, obser
     assert "gen_ai.response.finish_reasons" not in attributes
 
 
+@pytest.mark.combinations
 @every_driver
 @every_endpoint
 def test_the_first_token_is_the_first_that_is_not_empty(driver: Any, endpoint: str, make: Any, instrument: Any) -> None:

@@ -615,6 +615,7 @@ def test_closing_early_never_waits_for_another_thread(lib: Any, observed: Teleme
     assert observed.attributes()["gen_ai.response.finish_reasons"] == ("error",)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", ["aiter_raw", "aiter_bytes", "aiter_lines"])
 def test_an_asynchronous_stream_that_is_left_open_is_closed_as_without_us(
     lib: Any, how: str, instrument: Any, server: Any

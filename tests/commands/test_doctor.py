@@ -234,6 +234,7 @@ REASONS = [
 ]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     ("prelude", "variables", "reason", "fix"), REASONS, ids=[f"{each[2][:40]}" for each in REASONS]
 )

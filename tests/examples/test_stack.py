@@ -74,6 +74,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.thorough
 @HERE_TOO
 class TestServers:
     """Prometheus and Alertmanager, started by ``stack.servers``."""
@@ -277,6 +278,7 @@ def releases() -> Iterator[dict[str, str]]:
     assert {program.returncode for program in programs.values()} == {128 + signal.SIGTERM}
 
 
+@pytest.mark.thorough
 class TestWorkload:
     """The application and its two releases, by the metrics that they expose."""
 

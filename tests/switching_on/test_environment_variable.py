@@ -393,6 +393,7 @@ def test_a_package_that_is_broken_is_said_and_no_more(user: User) -> None:
     assert "xai-otel doctor" in done.stderr
 
 
+@pytest.mark.thorough
 def test_an_editable_installation_works_too(tmp_path: Path, server: Any, receiver: Receiver) -> None:
     """``pip install -e`` puts the start-up files into the site directory as well."""
     user = User(new_environment(tmp_path / "venv"), {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "k"})

@@ -101,6 +101,7 @@ def _said(errors: str) -> list[str]:
     return [line for line in errors.splitlines() if "ignoring configurator kwargs" not in line]
 
 
+@pytest.mark.thorough
 def test_as_the_kubernetes_operator_injects(user: User, wheel: Path, receiver: Receiver, tmp_path: Path) -> None:
     """Packages in a folder of their own and ``PYTHONPATH`` alone: no start-up file is read there, the entry point is."""
     bare = User(new_environment(tmp_path / "application"), dict(user.variables))

@@ -12,11 +12,10 @@ from collections import Counter
 
 import pytest
 
-from conftest import THOROUGH
 from switching_on.otlp_receiver import Receiver
 from switching_on.user import ROOT, User, wait_until
 
-pytestmark = pytest.mark.skipif(not THOROUGH, reason="takes two minutes: THOROUGH=1")
+pytestmark = pytest.mark.thorough
 under_gevent = pytest.mark.skipif(
     sys.version_info[:2] == (3, 12),
     reason="Python 3.12 starts no thread while a program ends, and gevent looks up the collector's name in one",

@@ -48,10 +48,6 @@ class _Instrumentation:
         """Take a new lock, in a forked child."""
         self._lock = threading.Lock()
 
-    def __call__(self) -> Observer | None:
-        """The observer that is on."""
-        return self.observer
-
     def start(self, observer: Observer) -> None:
         """Observe with ``observer``: patch the libraries that are imported, and the others when they will be."""
         with self._lock:

@@ -18,9 +18,6 @@ class CurrentObserver(Protocol):
     observer: "Observer | None"
     """The observer that is on."""
 
-    def __call__(self) -> "Observer | None":
-        """The same, at the price of a call."""
-
 
 class Adapter(Protocol):
     """What each module of this folder offers."""

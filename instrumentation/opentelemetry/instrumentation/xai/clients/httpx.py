@@ -135,7 +135,7 @@ class _Library:
     def _observer_of(self, request: Any) -> Observer | None:
         """The observer, if it watches the host of a request. All that other traffic pays: the guard is written out."""
         try:
-            observer = self._current()
+            observer = self._current.observer
             if observer is not None and request is not None and observer.hosts[request.url.host]:
                 return observer
         except Exception as error:
