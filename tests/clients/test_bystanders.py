@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from clients.replay import replaying
-from opentelemetry.instrumentation.xai.clients.bystanders import let_pass
+from opentelemetry.instrumentation.xai.clients.bystanders import let_pass, request_concerns, url_concerns
+from opentelemetry.instrumentation.xai.wire.routes import Hosts
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
 DEFAULT = object()
@@ -116,6 +117,22 @@ def test_an_argument_that_became_one_of_the_methods_own_is_passed_by_its_place()
     assert wrapped(1, "theirs", stream=True) == (1, "theirs", DEFAULT, {"stream": True})
     assert wrapped(1, "theirs", timeout=5, stream=True) == (1, "theirs", 5, {"stream": True})
     assert observed == []
+
+
+class Unaskable:
+    """What cannot be asked what it has in it."""
+
+    def __contains__(self, _name: object) -> bool:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("url", [None, 7, b"https://api.x.ai/v1", Unaskable()], ids=lambda url: type(url).__name__)
+@pytest.mark.parametrize("question", [url_concerns, request_concerns])
+def test_what_is_no_text_concerns_nobody(question: Any, url: Any) -> None:
+    """An application may give whatever its client library takes, and hears nothing from us."""
+    concerns = question(SimpleNamespace(observer=SimpleNamespace(hosts=Hosts())))
+    assert concerns(url) is False
+    assert concerns(SimpleNamespace(url=url)) is False
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------

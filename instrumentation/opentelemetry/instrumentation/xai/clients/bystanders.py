@@ -13,6 +13,7 @@ from inspect import CO_COROUTINE, CO_VARARGS, CO_VARKEYWORDS
 from types import FunctionType
 from typing import Any
 
+from ..guard import fault
 from . import CurrentObserver
 
 _ABSENT = object()
@@ -82,14 +83,14 @@ def url_concerns(current: CurrentObserver) -> Callable[[Any], bool]:
     """The question whether a request to a URL may be ours."""
 
     def concerns(url: Any) -> bool:
-        observer = current.observer
-        if observer is not None:
-            try:
+        try:
+            observer = current.observer
+            if observer is not None:
                 for name in observer.hosts.names:
                     if name in url:
                         return True
-            except TypeError:  # no text
-                return False
+        except Exception:  # whatever it is, it is no text: the request that is prepared of it has one
+            return False
         return False
 
     return concerns
@@ -99,15 +100,15 @@ def request_concerns(current: CurrentObserver) -> Callable[[Any], bool]:
     """The same of a request that is prepared."""
 
     def concerns(request: Any) -> bool:
-        observer = current.observer
-        if observer is not None:
-            try:
+        try:
+            observer = current.observer
+            if observer is not None:
                 url = request.url
                 for name in observer.hosts.names:
                     if name in url:
                         return True
-            except (AttributeError, TypeError):
-                return False
+        except Exception:  # nor a request that could be sent
+            return False
         return False
 
     return concerns
@@ -117,7 +118,11 @@ def pool_concerns(current: CurrentObserver) -> Callable[[Any], bool]:
     """The same of what a pool of connections sends."""
 
     def concerns(pool: Any) -> bool:
-        observer = current.observer
-        return observer is not None and observer.hosts[pool.host]
+        try:
+            observer = current.observer
+            return observer is not None and observer.hosts[pool.host]
+        except Exception as error:
+            fault("pool_concerns", error)
+            return False
 
     return concerns
