@@ -103,8 +103,7 @@ PEERS = {
     ),
     "openinference": ("openinference-instrumentation-openai", "openai>=3"),
     "traceloop": ("opentelemetry-instrumentation-openai", "openai>=3"),
-    # newer ones are switched on another way, and have the global providers only
-    "openlit": ("openlit==1.34.43", "openai<2", "opentelemetry-sdk<1.40", "opentelemetry-api<1.40"),
+    "openlit": ("openlit>=1.45", "openai", "httpx"),
     "logfire": ("logfire", "openai>=3"),
     "langfuse": ("langfuse", "openai>=3"),
     "pydantic-ai": ("pydantic-ai-slim[openai]",),

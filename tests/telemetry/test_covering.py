@@ -241,11 +241,23 @@ def test_an_answer_whose_end_the_other_did_not_await_is_recorded(peer: Peer, end
 
 
 def test_failures_that_the_other_does_not_record_are_recorded(peer: Peer) -> None:
-    """openlit records the duration of answered calls alone: that of a failed one is ours."""
+    """openlit 1.34 recorded the duration of answered calls alone: that of a failed one is ours."""
     for observation in (REFUSED, ANSWERED):
         peer.begin(peer.span("openlit.otel.tracing", "chat grok-4.7", {})).finish(observation)
     (point,) = peer.telemetry.metrics()["gen_ai.client.operation.duration"]
     assert (point.attributes["error.type"], point.count) == ("503", 1)
+
+
+@pytest.mark.parametrize("ending", [Ending.ABANDONED, Ending.FAILED, Ending.ERROR_EVENT])
+def test_a_broken_stream_that_the_other_never_ends_is_told_by_a_span_of_ours(peer: Peer, ending: Ending) -> None:
+    """openlit ends its span and records with the last event alone: else all is ours. What is refused, it tells."""
+    broken = msgspec.structs.replace(STREAMED, ending=ending, finish_reasons=("error",))
+    for observation in (broken, REFUSED, STREAMED):
+        peer.begin(peer.span("openlit.instrumentation.openai", "chat grok-4.7", CHAT)).finish(observation)
+    (own,) = peer.spans()
+    assert (own.attributes or {})["gen_ai.response.finish_reasons"] == ("error",)
+    (point,) = peer.telemetry.metrics()["gen_ai.client.operation.duration"]
+    assert point.count == 1
 
 
 @pytest.mark.parametrize(
@@ -310,6 +322,7 @@ def test_without_an_observation_the_request_is_told(peer: Peer) -> None:
         ("opentelemetry.instrumentation.genai.openai", {"duration", "tokens", "first_chunk"}),
         ("opentelemetry.instrumentation.openai.v1", {"duration", "tokens"}),
         ("openlit.otel.tracing", {"duration", "tokens"}),
+        ("openlit.instrumentation.openai", {"duration", "tokens", "first_chunk"}),
         ("pydantic-ai", {"tokens", "first_chunk"}),
         ("openinference.instrumentation.openai", set()),
         ("logfire.openai", set()),

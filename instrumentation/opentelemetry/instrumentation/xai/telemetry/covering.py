@@ -60,12 +60,20 @@ class Covering:
         """Whether it was ended before the call was, so that nothing can be added any more."""
         return self._is_recorded and self._span is not None and not self._span.is_recording()
 
+    def is_lost_with(self, observation: Observation | None) -> bool:
+        """Whether nothing that is added will be seen: it was ended before the call was, or will never be."""
+        return self.is_over or (observation is not None and self._is_never_ended(observation))
+
     def recorded(self, observation: Observation) -> frozenset[str]:
         """The conventions' metrics that its owner records; none of an answer whose end it did not await."""
         ending = observation.ending
-        if (ending.is_failure and self._peer.omits_failures) or (ending is Ending.COMPLETE and self.is_over):
+        if (ending.is_failure and self._peer.omits_failures) or self._is_never_ended(observation):
             return NO_METRICS
-        return self._peer.metrics
+        return NO_METRICS if ending is Ending.COMPLETE and self.is_over else self._peer.metrics
+
+    def _is_never_ended(self, observation: Observation) -> bool:
+        broken = observation.streamed and observation.ending is not Ending.COMPLETE
+        return broken and self._peer.omits_broken_streams
 
     def released(self) -> None:
         """The attempt failed: the next one is the same call."""

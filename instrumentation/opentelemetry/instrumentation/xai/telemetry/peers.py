@@ -20,6 +20,8 @@ class Peer(NamedTuple):
     """Those of the conventions' metrics that it records for each call that its span covers."""
     omits_failures: bool = False
     """Whether it records them of answered calls alone."""
+    omits_broken_streams: bool = False
+    """Whether it knows no end of a stream but the last event: else its span is never ended, and nothing recorded."""
     suppresses: bool = False
     """Whether it suppresses instrumentation below its span, so that there is no second one: we make none."""
 
@@ -29,6 +31,9 @@ _PEERS = {  # by how the names of their instrumentation scopes begin
     "opentelemetry.util.genai": Peer(frozenset({_DURATION, _TOKENS})),  # util-genai 1.1b0, under openai-v2 2.4b0
     "opentelemetry.instrumentation.openai": Peer(frozenset({_DURATION, _TOKENS})),  # traceloop's, 0.62.4
     "opentelemetry.instrumentation.anthropic": Peer(frozenset({_DURATION, _TOKENS})),  # traceloop's, 0.62.4
+    "openlit.instrumentation": Peer(  # 1.45.0
+        frozenset({_DURATION, _TOKENS, _FIRST_CHUNK}), omits_broken_streams=True
+    ),
     "openlit": Peer(frozenset({_DURATION, _TOKENS}), omits_failures=True),  # 1.34.43
     "logfire.openai": Peer(suppresses=True),  # 5.4.0
     "logfire.anthropic": Peer(suppresses=True),

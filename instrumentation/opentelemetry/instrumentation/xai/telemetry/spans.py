@@ -64,7 +64,7 @@ class OwnSpan:
 
 
 class CoveringSpan:
-    """Somebody else's span. Where it ends before the exchange does, one of our own is made after all, below it."""
+    """Somebody else's span. Where it ends before the exchange does, or never, one of our own is made below it."""
 
     __slots__ = ("_covering", "_destination", "_request", "_settings", "_started", "within")
     propagates = True
@@ -87,7 +87,7 @@ class CoveringSpan:
 
     def finish(self, observation: Observation | None, verdict: CacheVerdict | None) -> None:
         """Add to the span what it lacks."""
-        if self._covering.is_over:
+        if self._covering.is_lost_with(observation):
             own = OwnSpan(self._settings, self._destination, self._request, self._started, self.within)
             own.finish(observation, verdict)
             return

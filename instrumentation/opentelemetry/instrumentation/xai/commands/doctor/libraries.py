@@ -28,7 +28,7 @@ _OTHERS = (
     ("genai-openai", "opentelemetry-instrumentation-genai-openai", None),
     ("traceloop", "opentelemetry-instrumentation-openai", "calls of Responses"),
     ("openinference", "openinference-instrumentation-openai", None),
-    ("openlit", "openlit", "streams"),
+    ("openlit", "openlit", None),
     ("logfire", "logfire", "streams"),
     ("langfuse", "langfuse", "all calls"),
     ("ddtrace", "ddtrace", "all calls"),
