@@ -18,7 +18,7 @@ floor what
 2     ``wire``: xAI's wire format, bytes to facts
       ``settings``; ``environment``: what OpenTelemetry's own variables ask for; ``alerting``: rules for Prometheus
 1     ``observation``: the nouns that all floors share; ``fixes``: what to do about each reason; ``promql``: the metrics
-      as Prometheus spells them
+      as Prometheus spells them; ``nudge``: that a waiting program hears its signals
 0     ``conventions``: every name that leaves in telemetry; ``limits``: how much of anything is kept;
       ``notices``: what the user is told; ``guard``: where our own faults stop; ``forking``: what a child makes anew
 ===== ========================================================================================================

@@ -23,6 +23,7 @@ from opentelemetry.trace import TracerProvider, get_tracer_provider
 from .environment import SIGNALS, asks_for_exporter, hidden, wrong_limits
 from .forking import after_fork
 from .guard import guarded
+from .nudge import Nudge
 from .telemetry.instruments import is_placeholder
 
 _logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class PrivateProviders:
         self._closing: list[Callable[[], None]] = []
         """What shuts the providers down, once that has begun: then a signal must not flush them beside it."""
         self._closes_at_exit = False
+        self._is_terminated = False
+        self._nudge = Nudge()
         after_fork(self)
 
     def forked(self) -> None:
@@ -54,6 +57,7 @@ class PrivateProviders:
         self._lock = threading.RLock()
         self._providers, self._sending, self._closing = {}, [], []
         self._decided = set(self._displaced)
+        self._is_terminated = False
 
     def tracer_provider(self) -> TracerProvider | None:
         """The private tracer provider, or ``None`` where no exporter is asked for or it could not be made."""
@@ -143,6 +147,8 @@ class PrivateProviders:
             from multiprocessing.util import Finalize
 
             Finalize(None, self.close, exitpriority=0)
+            if threading.current_thread() is threading.main_thread() and not _is_of_gevent():
+                self._nudge.watch(signal.SIGTERM, self._is_due)
 
     @guarded
     def close(self) -> None:
@@ -183,8 +189,13 @@ class PrivateProviders:
         ):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
+    def _is_due(self) -> bool:
+        """Whether SIGTERM is ours to handle, and has not been."""
+        return not self._is_terminated and signal.getsignal(signal.SIGTERM) == self._terminated
+
     def _terminated(self, number: int, _frame: Any) -> None:
         """Flush, and then let SIGTERM do what it would have done."""
+        self._is_terminated = True
 
         def flush() -> None:
             try:
@@ -194,9 +205,8 @@ class PrivateProviders:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
 
-        gevent = sys.modules.get("gevent")
-        if gevent is not None and gevent.monkey.is_module_patched("threading"):
-            gevent.spawn(flush)  # a handler runs in gevent's hub, which must not wait
+        if _is_of_gevent():
+            sys.modules["gevent"].spawn(flush)  # a handler runs in gevent's hub, which must not wait
         else:
             flush()
 
@@ -216,6 +226,12 @@ class PrivateProviders:
         for thread in self._sending:
             if thread.ident is not None:  # else a signal came before it could start
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _is_of_gevent() -> bool:
+    """Whether threads are greenlets."""
+    gevent: Any = sys.modules.get("gevent")
+    return gevent is not None and bool(gevent.monkey.is_module_patched("threading"))
 
 
 def _once(work: Callable[[], Any]) -> Callable[[], None]:
