@@ -13,7 +13,7 @@ import pytest
 
 from cache_bank.scripted_server import STEP, Planned, ScriptedServer, scripted_server
 from cache_bank.sequences import ANY, BANK, CAUSES, CHAT, MESSAGES, RESPONSES, Sequence, Step
-from conftest import THOROUGH, Telemetry
+from conftest import Telemetry
 from opentelemetry.instrumentation.xai import instrumentor
 from opentelemetry.instrumentation.xai.cache_ledger import CacheLedger
 from opentelemetry.instrumentation.xai.observer import Observer
@@ -150,7 +150,8 @@ class OpenAI:
                 raise
 
 
-_CLIENTS: dict[str, Any] = {"httpx": Httpx, "httpx streamed": HttpxStreamed, "openai": OpenAI}
+_CLIENTS: dict[str, Any] = {"httpx streamed": HttpxStreamed, "httpx": Httpx, "openai": OpenAI}
+_FIRST, *_OTHERS = _CLIENTS
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def scripted() -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.fixture(scope="module", params=_CLIENTS if THOROUGH else ["httpx streamed"])
+@pytest.fixture(scope="module", params=[_FIRST, *(pytest.param(name, marks=pytest.mark.thorough) for name in _OTHERS)])
 def client(request: Any, scripted: ScriptedServer) -> Iterator[Any]:
     """Each way of calling; a verdict does not depend on it."""
     client = _CLIENTS[request.param](scripted.urls)

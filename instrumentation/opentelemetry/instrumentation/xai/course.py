@@ -5,10 +5,8 @@ What the answer says is taken as it comes; why it ended is decided once, in ``en
 """
 
 from . import conventions as names
-from .observation import Ending, Observation, Request, Timeline
+from .observation import HTTP_ERROR, Ending, Observation, Request, Timeline
 from .wire.answer import Answer
-
-_HTTP_ERROR = Ending.HTTP_ERROR  # before Python 3.12 each look-up costs a call
 
 
 class Course:
@@ -110,7 +108,7 @@ class Course:
     def _finish_reasons(self, ending: Ending) -> tuple[str, ...]:
         """What was sent, each at the index of its choice; ``error`` for a choice whose finish never came."""
         reasons = self._answer.finish_reasons
-        if ending is _HTTP_ERROR or not (any(reasons.values()) or self._is_broken(ending)):
+        if ending is HTTP_ERROR or not (any(reasons.values()) or self._is_broken(ending)):
             return ()
         last = max(reasons) if reasons else 0
         return tuple([reasons.get(index) or names.FINISH_ERROR for index in range(last + 1)])

@@ -19,7 +19,7 @@ import msgspec
 from . import conventions as names
 from .course import Course
 from .limits import LARGEST_KEPT, LONGEST_NAME
-from .observation import Ending, Request
+from .observation import COMPLETE, Ending, Request
 from .wire.answer import Answer
 from .wire.content_coding import DAMAGED, Decoder, UnreadableError, decoder_for
 from .wire.dialect import Dialect
@@ -33,7 +33,6 @@ _MALFORMED = "malformed"
 _TRUNCATED = "truncated"
 _CUT_SHORT = "Input data was truncated"  # msgspec has one class for all that is no JSON, and this text for its cause
 _BOM = b"\xef\xbb\xbf"
-_COMPLETE = Ending.COMPLETE  # what nearly every exchange asks for: before Python 3.12 each look-up costs a call
 _DOCUMENT_STARTS = ("{", "[", '"', "<")  # an event starts with the name of a field, or a colon
 
 
@@ -127,7 +126,7 @@ class Exchange(Course):
             self._read_document(content)
 
     def _close(self, ending: Ending, moment: int) -> None:
-        if ending is _COMPLETE and self._unreadable is None and not self._answer.terminal:
+        if ending is COMPLETE and self._unreadable is None and not self._answer.terminal:
             if self._framer is not None:
                 self._close_stream(self._framer, moment)
             elif self._body or self._large is not None:
@@ -144,7 +143,7 @@ class Exchange(Course):
             return super()._judged(ending, error_type)
         if answer.terminal:
             return Ending.COMPLETE, None
-        complete, readable = ending is _COMPLETE, self._unreadable is None
+        complete, readable = ending is COMPLETE, self._unreadable is None
         incomplete_coding = complete and readable and self._decoder is not None and not self._decoder.complete
         if incomplete_coding or (self._unreadable == DAMAGED and ending is Ending.ABANDONED):
             return Ending.FAILED, self._decoding_error  # raised above the bytes, where only their end is seen

@@ -28,6 +28,10 @@ class Ending(Enum):
         return self in {Ending.HTTP_ERROR, Ending.ERROR_EVENT, Ending.FAILED}
 
 
+COMPLETE, HTTP_ERROR = Ending.COMPLETE, Ending.HTTP_ERROR
+"""What is asked of every exchange: before Python 3.12 each look-up of a member costs a call."""
+
+
 class Request(Struct, frozen=True):
     """What is known of a request when it is issued.
 

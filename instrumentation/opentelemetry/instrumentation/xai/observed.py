@@ -22,13 +22,12 @@ from .course import Course
 from .exchange import Exchange
 from .guard import fault, guarded
 from .message_exchange import MessageExchange
-from .observation import Ending
+from .observation import COMPLETE, Ending
 from .stream_usage import Hiding, Question
 from .telemetry.recorder import Recording
 from .wire.headers import Headers, joined_by_name
 from .wire.repetition import Form
 
-_COMPLETE = Ending.COMPLETE  # what nearly every exchange asks for: before Python 3.12 each look-up costs a call
 _PATIENCE_S = 0.05
 _PATIENCE_OF_A_LOOP_S = 0.005  # the interpreter's own switch interval: any thread may cost a loop that
 _Tokens: TypeAlias = "tuple[Token[Observed | None], Token[Context]]"
@@ -329,7 +328,7 @@ class ObservedCall(Observed):
             self._exchange.give_up("fault")
             raise
         finally:
-            self._end(_COMPLETE, moment)
+            self._end(COMPLETE, moment)
 
 
 class ObservedMessages(Observed):

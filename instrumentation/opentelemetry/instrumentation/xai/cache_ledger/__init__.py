@@ -11,7 +11,7 @@ import threading
 
 from .. import conventions as names
 from ..forking import after_fork
-from ..observation import CacheVerdict, Ending, Observation
+from ..observation import COMPLETE, CacheVerdict, Observation
 from ..wire.fingerprint import Fingerprint, digest_of_text
 from .accounting import Standing, verdict
 from .comparison import change
@@ -23,7 +23,6 @@ _DAY_NS = 86_400_000_000_000
 _MOST_CONVERSATIONS = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_TOKENS = (1 << 31) - 1
-_COMPLETE = Ending.COMPLETE  # what nearly every exchange asks for: before Python 3.12 each look-up costs a call
 
 
 class CacheLedger:
@@ -76,7 +75,7 @@ class CacheLedger:
 
     def _answered(self, inquiry: "Inquiry", observation: Observation) -> CacheVerdict | None:
         usage, setting, ended = observation.usage, inquiry.standing.setting, observation.timeline.ended
-        complete = observation.ending is _COMPLETE and (usage is not None or observation.answered)
+        complete = observation.ending is COMPLETE and (usage is not None or observation.answered)
         found = None
         with self._lock:
             if (usage is not None and usage.cached_tokens is not None) or complete:

@@ -8,13 +8,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry import trace
 
 from .. import conventions as names
-from ..observation import AttributeValue, CacheVerdict, Ending, Observation, Request
+from ..observation import COMPLETE, AttributeValue, CacheVerdict, Observation, Request
 from ..settings import Settings
 from .attributes import add_cache, answer_attributes, request_attributes
 from .covering import Covering
 from .destination import Destination
 
-_COMPLETE = Ending.COMPLETE  # what nearly every exchange asks for: before Python 3.12 each look-up costs a call
 _CONFLICTS_AND_LIMITS = frozenset({408, 409, 429})
 
 
@@ -57,7 +56,7 @@ class OwnSpan:
             if observation is not None:
                 ended = self._started + observation.timeline.ended - observation.timeline.issued
                 self._span.set_attributes(_learned(observation, verdict, self._settings))
-                if observation.ending is not _COMPLETE and observation.ending.is_failure:
+                if observation.ending is not COMPLETE and observation.ending.is_failure:
                     self._span.set_status(Status(StatusCode.ERROR))
         finally:
             self._span.end(ended)
